@@ -1,0 +1,1 @@
+"""Debate protocols, agents, learners, league, tournaments."""

@@ -1,0 +1,1 @@
+"""Everything a game theorist opens: tables, figures, exports."""

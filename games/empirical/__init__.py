@@ -1,0 +1,1 @@
+"""Games known from samples: estimation, uncertainty, what to play next."""

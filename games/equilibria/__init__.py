@@ -1,0 +1,1 @@
+"""Equilibrium solvers for games in normal form, one algorithm a file."""

@@ -1,0 +1,1 @@
+"""Games in extensive form: flattened trees, regret minimisation, sequence form."""

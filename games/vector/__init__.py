@@ -1,0 +1,1 @@
+"""Vector payoffs: Pareto fronts, SER and ESR equilibria, preference weights."""

@@ -1,0 +1,1 @@
+"""From what was said to rewards: cases, verdicts, judges, verifiers, statistics."""
