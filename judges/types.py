@@ -104,13 +104,15 @@ class Verdict:
         if self.status not in ("ok", "abstain", "error"):
             raise ValueError(f"Verdict.status: expected ok, abstain or error, got {self.status!r}")
         if (self.probabilities is not None) != (self.status == "ok"):
-            raise ValueError(f"Verdict of {self.judge}: probabilities {self.probabilities} do not go with status {self.status!r}")
+            raise ValueError(
+                f"Verdict of {self.judge}: probabilities {self.probabilities} do not go with status {self.status!r}"
+            )
         p = self.probabilities
         if p is not None and not (all(isfinite(x) and x >= 0 for x in p) and abs(sum(p) - 1.0) < 1e-6):
             raise ValueError(f"Verdict of {self.judge}: expected probabilities that sum to 1, got {p}")
 
     @classmethod
-    def failed(cls, judge: str, reason: str, status: Status = "error", cost: Cost = Cost()) -> Verdict:  # noqa: B008
+    def failed(cls, judge: str, reason: str, status: Status = "error", cost: Cost = Cost()) -> Verdict:
         """The verdict of a judge that could not judge, with the reason."""
         return cls(judge, None, rationale=reason, status=status, cost=cost)
 
@@ -127,7 +129,10 @@ class Verdict:
 class Judge(Protocol):
     """Anything that judges: `name` identifies it, calling it with a case awaits a verdict."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The judge's name."""
+        ...
 
     def __call__(self, case: Case) -> Awaitable[Verdict]:
         """Judges one case. Failures are returned as verdicts with status "error", never raised."""
