@@ -1,0 +1,16 @@
+"""Mistakes of the person at the keyboard, told clearly; the command line turns them into exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something the user gave is wrong. The message says what, where, and what was expected."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint such as ` (did you mean "rounds"?)`, or nothing when no known word is close."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f' (did you mean "{close[0]}"?)' if close else ""

@@ -1,0 +1,1 @@
+"""Debate protocols: what they are (`spec`), how YAML becomes one (`load`), how they unfold (`kernel`)."""
