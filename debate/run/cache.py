@@ -1,0 +1,71 @@
+"""Completions by key: a call that was paid for is never paid for again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from debate.run.codec import dumps
+from debate.run.store import Store
+from judges.types import Completer, Completion, Request
+
+
+def completion_key(request: Request, engine: str = "") -> str:
+    """The key of a call: a hash of everything its answer may depend on.
+
+    Args:
+        request: the call; its policy id carries the policy's version, its seed the run's, match's and turn's.
+        engine: what answers (such as "hf:HuggingFaceTB/SmolLM2-135M@<revision>"), where several share a store.
+    """
+    sampling = request.sampling
+    return sha256(
+        dumps(
+            [
+                engine,
+                request.policy,
+                [[m.role, m.text, m.tokens] for m in request.messages],
+                [sampling.max_tokens, sampling.temperature, sampling.top_p, sampling.top_k],
+                request.choices,
+                request.seed,
+            ]
+        ).encode()
+    ).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class CachingCompleter:
+    """A completer that asks `inner` only for what the store does not hold, and keeps the answers before giving them.
+
+    Failed calls are not kept: they are asked again. Equal requests in one batch are asked once.
+
+    Attributes:
+        inner: the engine.
+        store: where answers are kept.
+        engine: names the engine in the keys.
+    """
+
+    inner: Completer
+    store: Store
+    engine: str = ""
+
+    async def __call__(self, requests: Sequence[Request]) -> Sequence[Completion]:
+        """Answers every request, in order.
+
+        Raises:
+            RuntimeError: the engine returned another number of answers than it was asked for.
+        """
+        # 1. What is known.
+        keys = [completion_key(request, self.engine) for request in requests]
+        answers = {key: found for key in dict.fromkeys(keys) if (found := self.store.completion(key)) is not None}
+        # 2. Ask for the rest, once each.
+        missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
+        if missing:
+            new = await self.inner(list(missing.values()))
+            if len(new) != len(missing):
+                raise RuntimeError(f"the engine returned {len(new)} answers to {len(missing)} requests")
+            fresh = dict(zip(missing, new, strict=True))
+            # 3. Keep, then give.
+            self.store.put_completions({key: answer for key, answer in fresh.items() if answer.error is None})
+            answers |= fresh
+        return [answers[key] for key in keys]
