@@ -176,7 +176,7 @@ class Fields:
                 hint = next((f' (is "{k}" meant for it?)' for k in near if did_you_mean(k, [key])), "")
                 raise self.error("", f"field {key!r} is missing: expected {_NAMES[kind]}{hint}")
             return default
-        value = self.data[key]
+        value: Any = self.data[key]
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from debate.agents.agent import Ask, Reply
 from debate.errors import UserError, did_you_mean
-from debate.protocol.kernel import Move, State, choices, legal
+from debate.protocol.kernel import Move, State, choices, hidden, legal
 from debate.seeds import derive, unit
 from debate.views import Style
 
@@ -15,12 +15,10 @@ Script = Callable[[State, str, int], Move]
 
 
 def random_legal(state: State, seat: str, seed: int) -> Move:
-    """Picks uniformly among hidden items (equal items count each), or among legal choices; a speech is a fixed phrase."""
+    """Picks uniformly among hidden items (equal items count each) or legal choices; a speech is a fixed phrase."""
     offered = choices(state)
     if not offered:
         return Move(f"I am {seat}, and this is my {state.current.phase}.")  # type: ignore[union-attr]
-    from debate.protocol.kernel import hidden
-
     left = hidden(state)
     reveal = bool(state.current and state.current.reveal)
     weights = [left[text] if reveal else int(fair) for text, fair in zip(offered, legal(state), strict=True)]

@@ -117,7 +117,8 @@ def step(state: State, moves: Mapping[str, Move]) -> State:
     events = []
     for seat in slot.seats:
         move = moves[seat]
-        text, quotes, fair = move.text, (), None
+        text, fair = move.text, None
+        quotes: tuple[Quote, ...] = ()
         if offered:
             if move.option is None or not 0 <= move.option < len(offered):
                 raise ValueError(

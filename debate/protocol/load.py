@@ -49,7 +49,8 @@ def find_protocol(name: str, beside: Path | None = None) -> Path:
     path = CATALOGUE / f"{name}.yaml"
     if not path.is_file():
         raise UserError(
-            f"no protocol {name!r}{did_you_mean(name, shipped())}; shipped: {', '.join(shipped())}; a file's name ends in .yaml"
+            f"no protocol {name!r}{did_you_mean(name, shipped())}; "
+            f"shipped: {', '.join(shipped())}; a file's name ends in .yaml"
         )
     return path
 
@@ -70,7 +71,8 @@ def parse_protocol(document: Document, parameters: Mapping[str, Any]) -> DebateP
     for key in parameters:
         if key not in values:
             raise UserError(
-                f"{document.name}: no parameter {key!r}{did_you_mean(key, values)}; it has {', '.join(values) or 'none'}"
+                f"{document.name}: no parameter {key!r}{did_you_mean(key, values)}; "
+                f"it has {', '.join(values) or 'none'}"
             )
     values.update(parameters)
     top = Fields(_fill(document, values))
@@ -138,7 +140,8 @@ def _prompt(fields: Fields, key: str) -> Prompt:
             if name not in PLACEHOLDERS:
                 raise fields.error(
                     key,
-                    f"unknown placeholder {{{name}}}{did_you_mean(name, PLACEHOLDERS)}; expected {', '.join(PLACEHOLDERS)}",
+                    f"unknown placeholder {{{name}}}{did_you_mean(name, PLACEHOLDERS)}; "
+                    f"expected {', '.join(PLACEHOLDERS)}",
                 )
     return prompt
 
@@ -194,7 +197,8 @@ def _channels(top: Fields, roles: tuple[Role, ...]) -> tuple[Channel, ...]:
             if name not in known_channels[channel].readers:
                 readers = ", ".join(sorted(known_channels[channel].readers)) or "nobody"
                 raise UserError(
-                    f"{top.document.where(('roles', name, 'reads', i))}: role {name!r} may not read channel {channel!r}: its readers are {readers}"
+                    f"{top.document.where(('roles', name, 'reads', i))}: "
+                    f"role {name!r} may not read channel {channel!r}: its readers are {readers}"
                 )
     return tuple(channels)
 
@@ -276,7 +280,8 @@ def _decision(top: Fields, channels: tuple[Channel, ...], schedule: tuple[Slot, 
         if name in known and "judge" not in known[name].readers:
             readers = ", ".join(sorted(known[name].readers)) or "nobody"
             raise UserError(
-                f"{top.document.where(('decision', 'sees', i))}: the judge may not read channel {name!r}: its readers are {readers}"
+                f"{top.document.where(('decision', 'sees', i))}: "
+                f"the judge may not read channel {name!r}: its readers are {readers}"
             )
     if by == "seat" and not any(slot.kind == "decision" for slot in schedule):
         raise fields.error("by", "a seat decides, but the schedule has no slot of kind: decision")

@@ -36,7 +36,8 @@ class Role:
         sees: parts of the question it is given (see `SIGHTS`).
         answers: how the answer it must defend is set: `by_seat` (seat k defends option k), `random`, `none`.
         trained: whether learners update agents in this role.
-        prompt: what it is told at the start, with `{question}`, `{options}`, `{material}`, `{items}`, `{answer}`, `{seat}`.
+        prompt: what it is told at the start; `{question}`, `{options}`, `{material}`, `{items}`, `{answer}`, `{seat}`
+            are filled in.
     """
 
     name: str
@@ -65,7 +66,8 @@ class Slot:
         phase: its name.
         kind: `speech`, `question`, `choice` (pick one of `choices`) or `decision` (pick an option of the question).
         channel: where the words go.
-        visibility: `public` (all readers of the channel), `private` (author only, for good), `ephemeral` (author, this slot only).
+        visibility: `public` (all readers of the channel), `private` (author only, for good), `ephemeral` (author, this
+            slot only).
         instruction: what the mover is told now.
         choices: "items", "options", or a tuple of texts.
         reveal: a pick shows an item of hidden evidence; picking one that is no longer hidden is illegal.
