@@ -28,8 +28,23 @@ _HOME = {
     ],
     "rewards": ["Reading", "RewardRule", "Rewards", "UNKNOWN", "measure_rewards"],
     "rules": ["RULES", "make_rule", "read_belief"],
+    "injection": ["neutralise"],
+    "judges.asking": ["ask_many"],
+    "judges.cascade": ["CascadeJudge"],
+    "judges.ensemble": ["pessimistic"],
     "judges.evidence": ["NaiveEvidenceJudge"],
+    "judges.human": ["HumanJudge"],
+    "judges.llm": ["LLMJudge"],
+    "judges.panel": ["PanelJudge", "RaterModel", "fit_raters"],
+    "judges.rubric": ["Criterion", "Rubric"],
     "judges.scripted": ["ScriptedJudge", "constant_judge"],
+    "judges.verifier": ["VerifierJudge"],
+    "verify.choice": ["read_choice", "verify_choice"],
+    "verify.exact": ["verify_exact"],
+    "verify.json_schema": ["verify_json_schema"],
+    "verify.numeric": ["read_final_number", "verify_numeric"],
+    "verify.quotes": ["match_quotes", "neutralise_quote_marks", "verify_quotes"],
+    "verify.result": ["Verification"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from judges.rewards import UNKNOWN, Reading, RewardRule
 from judges.types import Record, Verdict
+from judges.verify.result import Verification
 
 FAILED = Reading(math.nan, "error")
 _TIE = 1e-9  # probabilities closer than this are equal: averaging verdicts must not turn a tie into a win
@@ -214,12 +215,21 @@ class Correct:
         return [UNKNOWN if final is None else self._check(final, record.gold, record) for final in record.finals]
 
     def _check(self, final: str, gold: str, record: Record) -> Reading:
-        from judges.judges.verifier import verify_answer  # a verifier may start a worker process: only where asked for
+        found = self._verify(final, gold, record.case.options)
+        if found.correct is None:
+            return FAILED if found.status == "error" else UNKNOWN
+        return Reading(float(found.correct))
 
-        check = verify_answer(self.verifier, final, gold, record.case.options)
-        if check.correct is None:
-            return FAILED if check.status == "error" else UNKNOWN
-        return Reading(float(check.correct))
+    def _verify(self, final: str, gold: str, options: tuple[str, ...]) -> Verification:
+        import judges  # a verifier may start a worker process: loaded only where asked for
+
+        verify = getattr(judges, f"verify_{self.verifier}")
+        arguments = (final, gold, options or None) if self.verifier == "choice" else (final, gold)
+        try:
+            found: Verification = verify(*arguments)
+        except ValueError as error:  # a reference answer that no answer could equal
+            return Verification.error(str(error))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +363,7 @@ RULES = RuleTable(
 )
 
 
-def make_rule(name: str, **params: object) -> RewardRule:
+def make_rule(name: str, /, **params: object) -> RewardRule:
     """The reward rule of that name.
 
     Raises:
