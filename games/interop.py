@@ -1,0 +1,101 @@
+"""Games to and from OpenSpiel and Gambit, the only module that imports them (`pip install debate-trainer[interop]`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from games.extensive.tree import TERMINAL, ExtensiveGame
+from games.normal_form import Array, NormalFormGame
+
+
+@dataclass(frozen=True, slots=True)
+class _SpielState:
+    """A `pyspiel.State` as a `GameState`."""
+
+    state: Any
+    by_history: bool  # perfect information without information-state strings: the history says what the player knows
+
+    def player(self) -> int | None:
+        if self.state.is_terminal():
+            return TERMINAL
+        return None if self.state.is_chance_node() else int(self.state.current_player())
+
+    def actions(self) -> Sequence[str]:
+        mover = self.state.current_player()
+        actions = self.state.legal_actions()
+        return _distinct([self.state.action_to_string(mover, a) for a in actions], actions)
+
+    def chance(self) -> Sequence[tuple[str, float]]:
+        return [(self.state.action_to_string(-1, a), p) for a, p in self.state.chance_outcomes()]
+
+    def information_state(self) -> str:
+        return str(self.state.history_str() if self.by_history else self.state.information_state_string())
+
+    def child(self, action: int) -> _SpielState:
+        return _SpielState(self.state.child(self.state.legal_actions()[action]), self.by_history)
+
+    def returns(self) -> Array:
+        return np.asarray(self.state.returns())[:, None]
+
+
+def from_openspiel(game: Any) -> Any:
+    """An OpenSpiel game as one of ours.
+
+    Args:
+        game: a `pyspiel.Game`, or a name with optional parameters, such as "kuhn_poker" or "goofspiel(num_cards=3)".
+
+    Returns:
+        An `ExtensiveGame`. Simultaneous moves become turns in which the later player does not see the earlier choice
+        (OpenSpiel's own conversion). One exception: a one-shot game (matrix and tensor games, Blotto), in which all
+        players move once and at the same time, is a normal-form game and comes as a `NormalFormGame`.
+
+    Raises:
+        ValueError: unknown name, sampled chance, mean-field dynamics, or imperfect information without
+            information-state strings.
+    """
+    import pyspiel
+
+    if isinstance(game, str):
+        try:
+            game = pyspiel.load_game(game)
+        except pyspiel.SpielError as error:
+            raise ValueError(f"from_openspiel: {error}") from None
+    kind = game.get_type()
+    if kind.dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
+        one_shot = kind.information == pyspiel.GameType.Information.ONE_SHOT
+        if one_shot and game.new_initial_state().is_simultaneous_node():
+            return _one_shot(game)
+        game = pyspiel.convert_to_turn_based(game)
+    elif kind.dynamics != pyspiel.GameType.Dynamics.SEQUENTIAL:
+        raise ValueError(
+            f"from_openspiel: {kind.short_name} has {kind.dynamics}, expected sequential or simultaneous moves"
+        )
+    if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
+        raise ValueError(f"from_openspiel: {kind.short_name} samples its chance outcomes and gives no probabilities")
+    by_history = not kind.provides_information_state_string
+    if by_history and kind.information != pyspiel.GameType.Information.PERFECT_INFORMATION:
+        raise ValueError(
+            f"from_openspiel: {kind.short_name} has imperfect information without information-state strings"
+        )
+    return ExtensiveGame.from_state(_SpielState(game.new_initial_state(), by_history), game.num_players(), ("utility",))
+
+
+def _one_shot(game: Any) -> NormalFormGame:
+    state = game.new_initial_state()
+    actions = [state.legal_actions(i) for i in range(game.num_players())]
+    payoffs = np.empty((len(actions), 1, *map(len, actions)))
+    for profile in np.ndindex(*map(len, actions)):
+        end = state.clone()
+        end.apply_actions([legal[k] for legal, k in zip(actions, profile, strict=True)])
+        payoffs[(slice(None), 0, *profile)] = end.returns()
+    names = [_distinct([state.action_to_string(i, a) for a in legal], legal) for i, legal in enumerate(actions)]
+    return NormalFormGame(payoffs, None, ("utility",), names)
+
+
+def _distinct(names: list[str], actions: Sequence[int]) -> list[str]:
+    """Names as they are, with the action number added where two are the same."""
+    return names if len(set(names)) == len(names) else [f"{n} ({a})" for n, a in zip(names, actions, strict=True)]
