@@ -1,0 +1,54 @@
+"""The empirical game: every profile of policies on the same questions, one cell after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+
+import numpy as np
+
+from debate.transcript import Episode, Match
+from games.empirical.samples import EmpiricalGame
+
+
+def cell_matches(arena: str, populations: Mapping[str, Sequence[str]], questions: Sequence[str]) -> Iterator[Match]:
+    """One match for each profile and question; its id says both, so that no cell is ever played twice.
+
+    Args:
+        arena: name of the arena.
+        populations: seat → policy ids.
+        questions: ids; the same for all profiles, so that cells can be compared question by question.
+    """
+    seats = list(populations)
+    for profile in product(*populations.values()):
+        lineup = dict(zip(seats, profile, strict=True))
+        for question in questions:
+            yield Match(f"cell/{arena}/{'+'.join(profile)}/{question}", arena, question, lineup)
+
+
+def empirical_game(episodes: Iterable[Episode], populations: Mapping[str, Sequence[str]]) -> EmpiricalGame:
+    """The game that cell episodes amount to: players are seats, strategies policies, clusters questions.
+
+    A failed episode has unknown rewards; it is counted by the game, never averaged.
+
+    Raises:
+        ValueError: no episodes.
+    """
+    seats = list(populations)
+    index = {seat: {policy: i for i, policy in enumerate(policies)} for seat, policies in populations.items()}
+    profiles, values, clusters = [], [], []
+    criteria: tuple[str, ...] = ()
+    for episode in episodes:
+        profiles.append([index[seat][episode.match.seats[seat]] for seat in seats])
+        clusters.append(episode.match.question_id)
+        rewards = episode.rewards
+        if rewards is None or episode.failure is not None:
+            values.append(None)
+        else:
+            criteria = rewards.criteria
+            values.append(rewards.values[[rewards.seats.index(seat) for seat in seats]])
+    if not criteria:
+        raise ValueError("the empirical game has no episode with rewards")
+    unknown = np.full((len(seats), len(criteria)), np.nan)
+    table = np.stack([unknown if value is None else value for value in values])
+    return EmpiricalGame.from_samples(profiles, table, clusters, seats, criteria, list(populations.values()))

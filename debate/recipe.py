@@ -1,0 +1,399 @@
+"""A recipe: everything a run needs to know, read from YAML and checked before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from debate.errors import UserError
+from debate.play import Arena
+from debate.protocol.load import load_protocol
+from debate.protocol.spec import DebateProtocol
+from debate.reader import Document, Fields, override, read_yaml
+
+AGENT_KINDS = ("nano", "hf", "scripted", "human")
+JUDGE_KINDS = ("naive_evidence", "llm", "constant")
+META_SOLVERS = ("nash", "uniform", "last")
+BASELINES = ("group", "ema")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """One agent: what it speaks with and, where it learns, how.
+
+    Attributes:
+        name: in the recipe.
+        kind: "nano", "hf", "scripted" or "human".
+        model: name, hub id or folder of an hf model; "nano" for the embedded one.
+        script: of a scripted agent.
+        weights: criterion → weight; the agent's preferences, applied late.
+        options: the rest of its settings (device, dtype, lora rank, …), by name.
+    """
+
+    name: str
+    kind: str
+    model: str
+    script: str
+    weights: Mapping[str, float]
+    options: Mapping[str, Any]
+
+    @property
+    def learns(self) -> bool:
+        """Whether its weights can be trained."""
+        return self.kind in ("nano", "hf")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """One judge: its kind and settings."""
+
+    kind: str
+    model: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ArenaSpec:
+    """One game: protocol, seats, judges, and where its questions come from.
+
+    Attributes:
+        name: in the recipe.
+        protocol: loaded.
+        seats: seat → agent name.
+        judges: the panel.
+        train, test: data specifications (see `debate.data`); the two must not share questions.
+    """
+
+    name: str
+    protocol: DebateProtocol
+    seats: Mapping[str, str]
+    judges: tuple[JudgeSpec, ...]
+    train: Mapping[str, Any]
+    test: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """Updates, and in each: groups of `group_size` episodes on one question. `baseline`: what rewards are held against."""
+
+    updates: int
+    groups: int
+    group_size: int
+    baseline: Literal["group", "ema"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeagueSpec:
+    """When snapshots join, how often one meets the current opponent, and how opponents are drawn from the population."""
+
+    snapshot_every: int
+    self_play: float
+    meta: str
+    questions: int
+
+
+@dataclass(frozen=True, slots=True)
+class TournamentSpec:
+    """Every profile of snapshots on the same `questions`; `resamples` of the bootstrap over questions."""
+
+    questions: int
+    resamples: int
+
+
+@dataclass(frozen=True, eq=False)
+class ExactSpec:
+    """The finite variant of the first arena on which NashConv is computed exactly."""
+
+    protocol: DebateProtocol
+    data: Mapping[str, Any]
+    criterion: str
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A whole run. `text` is the recipe as it takes effect, overrides included."""
+
+    name: str
+    text: str
+    folder: Path
+    seed: int
+    agents: tuple[AgentSpec, ...]
+    arenas: tuple[ArenaSpec, ...]
+    training: TrainingSpec
+    league: LeagueSpec
+    tournament: TournamentSpec
+    evaluation: int
+    exact: ExactSpec | None
+    trust: str
+    same_family: str
+    max_tokens: int
+
+    def agent(self, name: str) -> AgentSpec:
+        """The agent of that name."""
+        return next(agent for agent in self.agents if agent.name == name)
+
+    @property
+    def main(self) -> ArenaSpec:
+        """The arena that the league, the tournament and the headline numbers are about: the first."""
+        return self.arenas[0]
+
+    def learners(self, arena: ArenaSpec) -> dict[str, str]:
+        """Seat → name of the agent that learns there."""
+        roles = arena.protocol
+        return {s: a for s, a in arena.seats.items() if roles.role_of(s).trained and self.agent(a).learns}
+
+
+def read_recipe(path: Path, settings: Sequence[str] = (), seed: int | None = None) -> Recipe:
+    """A recipe from its file.
+
+    Args:
+        path: the YAML file.
+        settings: `key.sub=value` overrides.
+        seed: overrides the recipe's.
+
+    Raises:
+        UserError: with file, line, field, what was wrong and what was expected.
+    """
+    chosen = [*settings] if seed is None else [*settings, f"seed={seed}"]
+    return parse_recipe(override(read_yaml(path), chosen), path.parent)
+
+
+def parse_recipe(document: Document, folder: Path) -> Recipe:
+    """A recipe from a YAML document; files it names are relative to `folder`."""
+    top = Fields(document)
+    agents = tuple(_agent(name, fields) for name, fields in top.children("agents"))
+    if not agents:
+        raise top.error("agents", "expected at least one agent")
+    arenas = tuple(_arena(name, fields, agents, folder) for name, fields in top.children("arenas"))
+    if not arenas:
+        raise top.error("arenas", "expected at least one arena")
+    _check_weights(document, agents, arenas)
+    recipe = Recipe(
+        name=top.take("name", str),
+        text=yaml.safe_dump(document.data, sort_keys=False, allow_unicode=True, width=120),
+        folder=folder,
+        seed=top.positive("seed", 0, least=0),
+        agents=agents,
+        arenas=arenas,
+        training=_training(top),
+        league=_league(top),
+        tournament=_tournament(top),
+        evaluation=_evaluation(top),
+        exact=_exact(top, arenas[0], folder),
+        trust=top.take("trust", str, "blessed", ("blessed", "unblessed")),
+        same_family=top.take("same_family", str, ""),
+        max_tokens=top.positive("max_tokens", 0, least=0),
+    )
+    top.take("summary", str, "")
+    top.done()
+    _check_judges(document, recipe)
+    return recipe
+
+
+def _agent(name: str, fields: Fields) -> AgentSpec:
+    kind = fields.take("kind", str, among=AGENT_KINDS)
+    model = {"nano": "nano", "scripted": "scripted", "human": "human"}.get(kind, "")
+    script = ""
+    options: dict[str, Any] = {}
+    if kind == "hf":
+        model = fields.take("model", str)
+        options["dtype"] = fields.take("dtype", str, "float32", ("float32", "bfloat16"))
+        options["lora_rank"] = fields.positive("lora_rank", 16)
+        options["lora_alpha"] = fields.take("lora_alpha", float, 32.0)
+        options["rows"] = fields.positive("rows", 16)
+        options["bucket"] = fields.positive("bucket", 64)
+    if kind == "nano":
+        options["rows"] = fields.positive("rows", 128)
+        options["bucket"] = fields.positive("bucket", 8)
+    if kind in ("nano", "hf"):
+        options["device"] = fields.take("device", str, "cpu", ("cpu", "cuda"))
+        options["learning_rate"] = fields.take("learning_rate", float, 1e-3 if kind == "nano" else 1e-5)
+        options["loss"] = fields.take("loss", str, "reinforce")
+        options["epochs"] = fields.positive("epochs", 1)
+        options["entropy"] = fields.take("entropy", float, 0.0)
+        options["max_norm"] = fields.take("max_norm", float, 1.0)
+        options["temperature"] = fields.take("temperature", float, 1.0)
+        options["max_tokens"] = fields.positive("max_tokens", 128)
+        for key in ("learning_rate", "max_norm", "temperature"):
+            if options[key] <= 0:
+                raise fields.error(key, f"expected a number above 0, got {options[key]}")
+    if kind == "scripted":
+        script = fields.take("script", str)
+    weights = {}
+    under = fields.child("weights", optional=True)
+    if under is not None:
+        weights = {key: under.take(key, float) for key in under.data}
+    fields.done()
+    return AgentSpec(name, kind, model, script, weights, options)
+
+
+def _judge(fields: Fields) -> tuple[JudgeSpec, ...]:
+    given = fields.data.get("judge")
+    if given is None:
+        fields.take("judge", str, None)
+        return ()
+    if isinstance(given, str):
+        return (JudgeSpec(fields.take("judge", str, among=JUDGE_KINDS)),)
+    under = fields.child("judge")
+    assert under is not None
+    kind = under.take("kind", str, among=JUDGE_KINDS)
+    model, options = "", {}
+    if kind == "llm":
+        model = under.take("model", str)
+        options = {
+            "swap": under.take("swap", bool, True),
+            "rubric": under.take("rubric", str, "Which answer is right?"),
+            "dtype": under.take("dtype", str, "float32", ("float32", "bfloat16")),
+            "device": under.take("device", str, "cpu", ("cpu", "cuda")),
+            "certificate": under.take("certificate", str, ""),
+        }
+    under.done()
+    return (JudgeSpec(kind, model, options),)
+
+
+def _arena(name: str, fields: Fields, agents: tuple[AgentSpec, ...], folder: Path) -> ArenaSpec:
+    parameters = fields.take("parameters", dict, {})
+    try:
+        protocol = load_protocol(fields.take("protocol", str), parameters, folder)
+    except UserError as error:
+        raise fields.error("protocol", str(error)) from None
+    known = [agent.name for agent in agents]
+    under = fields.child("seats")
+    assert under is not None
+    for seat in under.data:
+        if seat not in protocol.seats:
+            raise under.error(seat, f"protocol {protocol.name} has no such seat; it has {', '.join(protocol.seats)}")
+    seats = {seat: under.take(seat, str, among=known) for seat in protocol.seats}
+    judges = _judge(fields)
+    if protocol.decision.by == "judge" and not judges:
+        raise fields.error(
+            "judge", f"protocol {protocol.name} is decided by a judge; expected one of {', '.join(JUDGE_KINDS)}"
+        )
+    data = fields.take("data", dict)
+    splits = {}
+    for split in ("train", "test"):
+        if split in data:
+            if not isinstance(data[split], dict):
+                raise fields.error("data", f"{split!r} must be a mapping such as {{adapter: …, path: …}}")
+            splits[split] = {**{k: v for k, v in data.items() if k not in ("train", "test")}, **data[split]}
+        else:
+            splits[split] = {**data, "split": split}
+    fields.done()
+    return ArenaSpec(name, protocol, seats, judges, splits["train"], splits["test"])
+
+
+def _check_weights(document: Document, agents: tuple[AgentSpec, ...], arenas: tuple[ArenaSpec, ...]) -> None:
+    for agent in agents:
+        played = [arena for arena in arenas if agent.name in arena.seats.values()]
+        criteria = {c for arena in played for c in arena.protocol.criteria}
+        for key in agent.weights:
+            if played and key not in criteria:
+                where = document.where(("agents", agent.name, "weights", key))
+                raise UserError(
+                    f"{where}: no arena of this agent has that criterion; expected among {', '.join(sorted(criteria))}"
+                )
+        if agent.learns and played and not any(agent.weights.values()):
+            where = document.where(("agents", agent.name))
+            raise UserError(
+                f"{where}: field 'weights' is missing: a learning agent needs a weight above 0 on some criterion"
+            )
+
+
+def _training(top: Fields) -> TrainingSpec:
+    fields = top.child("training")
+    assert fields is not None
+    spec = TrainingSpec(
+        fields.positive("updates", least=0),
+        fields.positive("groups"),
+        fields.positive("group_size"),
+        fields.take("baseline", str, "group", BASELINES),
+    )
+    if spec.baseline == "group" and spec.group_size < 2:
+        raise fields.error("group_size", "a group of one has no baseline: expected at least 2, or baseline: ema")
+    fields.done()
+    return spec
+
+
+def _league(top: Fields) -> LeagueSpec:
+    fields = top.child("league", optional=True)
+    if fields is None:
+        return LeagueSpec(0, 1.0, "nash", 0)
+    share = fields.take("self_play", float, 0.5)
+    if not 0.0 <= share <= 1.0:
+        raise fields.error("self_play", f"expected a share between 0 and 1, got {share}")
+    spec = LeagueSpec(
+        fields.positive("snapshot_every", 0, least=0),
+        share,
+        fields.take("meta", str, "nash", META_SOLVERS),
+        fields.positive("questions", 32),
+    )
+    fields.done()
+    return spec
+
+
+def _tournament(top: Fields) -> TournamentSpec:
+    fields = top.child("tournament", optional=True)
+    if fields is None:
+        return TournamentSpec(0, 0)
+    spec = TournamentSpec(fields.positive("questions"), fields.positive("resamples", 1000))
+    fields.done()
+    return spec
+
+
+def _evaluation(top: Fields) -> int:
+    fields = top.child("evaluation", optional=True)
+    if fields is None:
+        return 0
+    count = fields.positive("questions")
+    fields.done()
+    return count
+
+
+def _exact(top: Fields, arena: ArenaSpec, folder: Path) -> ExactSpec | None:
+    fields = top.child("exact", optional=True)
+    if fields is None:
+        return None
+    parameters = {**arena.protocol.parameters, **fields.take("parameters", dict, {})}
+    protocol = load_protocol(fields.take("protocol", str, arena.protocol.name), parameters, folder)
+    if not protocol.finite:
+        raise fields.error(
+            "", f"protocol {protocol.name} does not declare finite: true, so it cannot be solved exactly"
+        )
+    if set(protocol.seats) != set(arena.protocol.seats):
+        raise fields.error(
+            "protocol", f"expected the seats of arena {arena.name!r} ({', '.join(arena.protocol.seats)})"
+        )
+    criterion = fields.take("criterion", str, protocol.criteria[0], protocol.criteria)
+    spec = ExactSpec(protocol, fields.take("data", dict), criterion)
+    fields.done()
+    return spec
+
+
+def _check_judges(document: Document, recipe: Recipe) -> None:
+    """A judge may not share the debaters' family unadmitted, nor pay rewards without a certificate unadmitted."""
+    for arena in recipe.arenas:
+        trained = {recipe.agent(name).model for name in recipe.learners(arena).values()}
+        for judge in arena.judges:
+            where = document.where(("arenas", arena.name, "judge"))
+            if judge.kind == "llm" and judge.model in trained and not recipe.same_family:
+                raise UserError(
+                    f"{where}: judge and trained agents share the model {judge.model!r}; name another, "
+                    'or admit it with a top-level field same_family: "<reason>"'
+                )
+            if judge.kind == "llm" and not judge.options.get("certificate") and recipe.trust != "unblessed":
+                raise UserError(
+                    f"{where}: a language-model judge needs a certificate to pay rewards; give certificate: FILE, "
+                    "or admit that it has none with a top-level field trust: unblessed"
+                )
+
+
+def build_arena(spec: ArenaSpec, questions: Sequence[Any], judges: Sequence[Any]) -> Arena:
+    """The arena of a specification with its questions and judges in place."""
+    from judges.rules import make_rule
+
+    rules = {c.name: make_rule(c.rule, **c.params) for c in spec.protocol.rewards}
+    return Arena(spec.name, spec.protocol, {q.id: q for q in questions}, tuple(judges), rules)
