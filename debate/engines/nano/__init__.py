@@ -1,0 +1,1 @@
+"""The embedded model: tokenizer, chat format, weights, warm start, and the completer over it."""
