@@ -10,6 +10,7 @@ columns: combinations of the others' last sequences; chance is multiplied in onc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +99,21 @@ def realisation(sequences: PlayerSequences, sigma: Array) -> Array:
     for level in sequences.levels:
         x[level.low + 1 : level.high + 1] = x[level.parent] * sigma[level.low : level.high]
     return x
+
+
+def infoset_totals(sequences: PlayerSequences) -> Callable[[Array], Array]:
+    """The map from [Q_i] or [Q_i, M] to the sums over the actions of each information set, [I_i] or [I_i, M].
+
+    `np.add.reduceat` where its low overhead counts; many sums of few numbers are faster as a sparse product.
+    """
+    if len(sequences.owner) < 4096:
+        return lambda masses: np.asarray(np.add.reduceat(masses, sequences.first, axis=0))
+    from scipy import sparse
+
+    count = len(sequences.owner)
+    bounds = np.append(sequences.first, count)
+    matrix = sparse.csr_matrix((np.ones(count), np.arange(count), bounds), shape=(len(sequences.first), count))
+    return lambda masses: np.asarray(matrix @ masses)
 
 
 class CounterfactualPayoffs:
