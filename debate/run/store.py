@@ -299,11 +299,13 @@ class Store:
 
     def check(self) -> list[str]:
         """What SQLite and the references between tables find wrong; empty when the store is sound. Reads all of it."""
-        found = [row[0] for row in self._rows("PRAGMA integrity_check") if row[0] != "ok"]
-        broken = self._rows("PRAGMA foreign_key_check")
-        return found + [
-            f"table {table}, row {row}: refers to a missing row of {parent}" for table, row, parent, _ in broken
-        ]
+        try:
+            found = [row[0] for row in self._rows("PRAGMA integrity_check") if row[0] != "ok"]
+            broken = self._rows("PRAGMA foreign_key_check")
+        except StoreError as error:
+            return [str(error)]
+        what = "table {}, row {}: refers to a missing row of {}"
+        return found + [what.format(table, row, parent) for table, row, parent, _ in broken]
 
 
 _STARTS = "id >= ?1 AND id < ?2"  # unlike LIKE, it knows no wildcards and always uses the index
