@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+_NO_AVERSION = 1e-290  # below, β times a difference of rewards is no longer a normal floating-point number
+
+
 def pessimistic(ensemble: ArrayLike, beta: float) -> NDArray[np.float64]:
     """Certainty equivalent under exponential utility, −(1/β) log mean_m exp(−β r_m).
 
@@ -39,14 +42,11 @@ def pessimistic(ensemble: ArrayLike, beta: float) -> NDArray[np.float64]:
     safe = np.maximum(count, 1)
     if math.isinf(beta):
         value = least
-    elif beta == 0.0:
+    elif beta < _NO_AVERSION:
         value = np.where(known, rewards, 0.0).sum(axis=0) / safe
     else:
-        # Shifted by the minimum: every exponent is ≤ 0 and the largest is 0, so nothing overflows.
+        # Shifted by the minimum, so that no exponential overflows; through expm1 and log1p, exact for small β as well.
         shift = np.where(np.isfinite(least), least, 0.0)
-        gap = np.where(known, rewards - shift, np.inf)
-        value = (
-            shift
-            - np.log(np.exp(-beta * gap).sum(axis=0) / safe, where=count > 0, out=np.zeros(np.shape(count))) / beta
-        )
+        gap = np.where(known, rewards - shift, 0.0)
+        value = shift - np.log1p(np.expm1(-beta * gap).sum(axis=0) / safe) / beta
     return np.asarray(np.where(count > 0, value, np.nan), dtype=np.float64)

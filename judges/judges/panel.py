@@ -164,7 +164,7 @@ def fit_raters(votes: Sequence[Sequence[int | None]], classes: int, smoothing: f
         classes: K.
         smoothing: Dirichlet smoothing.
     """
-    from judges.statistics import dawid_skene
+    from judges.statistics.latent_class import dawid_skene
 
     members = len(votes[0]) if votes else 0
     counts = np.zeros((len(votes), members, classes))

@@ -47,6 +47,20 @@ class ScriptedJudge:
         if not 0.0 <= self.noise <= 1.0:
             raise ValueError(f"ScriptedJudge.noise: expected a probability, got {self.noise}")
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a certificate binds (`judges.charter.identity`); a function is known by its name only."""
+        script = getattr(self.script, "__qualname__", None) if callable(self.script) else repr(self.script)
+        return {
+            "model": "scripted",
+            "version": f"{self.name}:{hashlib.sha256(str(script).encode()).hexdigest()[:16]}",
+            "prompt": "none",
+            "rubric": "none",
+            "decoding": f"noise={self.noise} seed={self.seed}",
+            "parser": "none",
+            "scale": "probabilities over options",
+        }
+
     async def __call__(self, case: Case) -> Verdict:
         """The scripted verdict; a script that raises, or has no such answer, is an error verdict."""
         return self.judge(case)
