@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from judges.verify.choice import read_choice, verify_choice
@@ -103,12 +103,14 @@ def test_what_is_no_number_is_said_to_be_none(text: str) -> None:
     assert check.reason
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**15), 10**15), st.sampled_from(["#### {}", "The answer is {}.", "{}", "\\boxed{{{}}}", "${}"]))
 def test_every_way_to_write_an_integer_reads_back(number: int, template: str) -> None:
     for text in (str(number), f"{number:,}", f"{number}.00"):
         assert read_final_number(template.format(text)) == number
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_raises_and_invariants_hold(text: str) -> None:
     for check in (verify_numeric(text, 1), verify_choice(text, "pro", ("pro", "con")), verify_exact(text, "a")):

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from judges.verify.quotes import match_quotes, neutralise_quote_marks, verify_quotes
@@ -89,6 +89,7 @@ def test_near_matches_need_a_threshold_and_keep_numbers_and_negations() -> None:
 words = st.lists(st.sampled_from(["a", "b", "not", "5", "cat"]), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(words, st.integers(0, 11), st.integers(1, 12))
 def test_every_passage_is_found_where_it_first_stands(material: list[str], start: int, length: int) -> None:
     wanted = material[start : start + length]
@@ -99,6 +100,7 @@ def test_every_passage_is_found_where_it_first_stands(material: list[str], start
         assert text[slice(*found.span)] == " ".join(wanted)
 
 
+@settings(deadline=None)
 @given(words, words)
 def test_similarity_is_the_best_over_all_passages(wanted: list[str], material: list[str]) -> None:
     def edits(a: list[str], b: list[str]) -> int:
