@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from judges.judges.asking import ask_many
+from judges.judges.identity import combined_identity
 from judges.types import Case, Cost, Judge, Verdict
 
 
@@ -41,6 +42,11 @@ class CascadeJudge:
         self.judges: tuple[Judge, ...] = judges
         self.thresholds = numbers
         self.name = name
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a certificate binds."""
+        return combined_identity("cascade", self.judges, f"thresholds={self.thresholds}")
 
     async def __call__(self, case: Case) -> Verdict:
         """The verdict of the first stage that is sure enough."""

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-
 _NO_AVERSION = 1e-290  # below, β times a difference of rewards is no longer a normal floating-point number
 
 

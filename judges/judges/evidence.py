@@ -27,6 +27,12 @@ class NaiveEvidenceJudge:
 
     name: str = "naive_evidence"
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a certificate binds."""
+        parts = ("version", "prompt", "rubric", "decoding", "parser")
+        return {"model": "naive_evidence", **dict.fromkeys(parts, "code 1"), "scale": "probabilities over options"}
+
     async def __call__(self, case: Case) -> Verdict:
         """The verdict on one case; a verified quote that is not a number makes it an error."""
         if len(case.options) != 2:

@@ -15,7 +15,7 @@ from typing import Literal
 from judges.judges.asking import choice_probabilities, complete_all
 from judges.judges.parsing import PARSER_VERSION, Unreadable, parse_answer
 from judges.judges.prompt import PROMPT_VERSION, Layout, Prompt, build_prompt, option_labels
-from judges.judges.rubric import DEFAULT_RUBRIC, Rubric
+from judges.judges.rubric import DEFAULT_RUBRIC, Rubric, read_rubric
 from judges.types import Case, Completer, Completion, Cost, Request, Sampling, Verdict
 
 Mode = Literal["logprobs", "votes", "confidence"]
@@ -36,7 +36,7 @@ class LLMJudge:
 
     Attributes:
         completer: the language model.
-        rubric: what to look at.
+        rubric: what to look at; a sentence is taken as the task, with the default criteria.
         swap: judge both orders of the options.
         name: the judge's name.
         mode: how the probabilities come about.
@@ -50,7 +50,7 @@ class LLMJudge:
     """
 
     completer: Completer
-    rubric: Rubric = DEFAULT_RUBRIC
+    rubric: Rubric | str = DEFAULT_RUBRIC
     swap: bool = True
     name: str = "llm"
     mode: Mode = "logprobs"
@@ -68,6 +68,7 @@ class LLMJudge:
         Raises:
             ValueError: what is wrong.
         """
+        read_rubric(self.rubric)
         if self.mode not in ("logprobs", "votes", "confidence"):
             raise ValueError(f"LLMJudge.mode: expected logprobs, votes or confidence, got {self.mode!r}")
         if self.layout not in ("messages", "single"):
@@ -83,7 +84,7 @@ class LLMJudge:
             "model": self.model,
             "version": self.policy or ("base" if self.model else ""),
             "prompt": f"{PROMPT_VERSION}/{self.layout}",
-            "rubric": self.rubric.hash,
+            "rubric": read_rubric(self.rubric).hash,
             "decoding": f"{decoding} swap={self.swap}",
             "parser": f"{PARSER_VERSION}/{self.mode}",
             "scale": "probabilities over options",
@@ -117,7 +118,7 @@ class LLMJudge:
             return str(error)
         forward = tuple(range(len(labels)))
         orders = [forward, forward[::-1]] if self.swap else [forward]
-        return [build_prompt(case, self.rubric, order, self._ask(labels), self.layout) for order in orders]
+        return [build_prompt(case, read_rubric(self.rubric), order, self._ask(labels), self.layout) for order in orders]
 
     def _ask(self, labels: Sequence[str]) -> str:
         letters = f"{', '.join(labels[:-1])} or {labels[-1]}"

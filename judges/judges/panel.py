@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from judges.judges.asking import ask_many
 from judges.judges.ensemble import pessimistic
+from judges.judges.identity import combined_identity
 from judges.types import Case, Cost, Judge, Verdict
 
 Rule = Literal["vote", "mean", "dawid_skene", "pessimistic"]
@@ -93,6 +94,13 @@ class PanelJudge:
             raise ValueError(f"PanelJudge.beta: expected a number ≥ 0, got {self.beta}")
         if self.model is not None and self.model.confusion.shape[0] != len(names):
             raise ValueError(f"PanelJudge.model: {self.model.confusion.shape[0]} members, the panel has {len(names)}")
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a certificate binds."""
+        fitted = "none" if self.model is None else f"{self.model.prior.tolist()} {self.model.confusion.tolist()}"
+        settings = f"{self.rule} quorum={self.quorum} beta={self.beta} smoothing={self.smoothing} model={fitted}"
+        return combined_identity("panel", self.judges, settings)
 
     async def __call__(self, case: Case) -> Verdict:
         """The panel's verdict on one case."""

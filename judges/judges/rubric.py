@@ -112,3 +112,18 @@ DEFAULT_RUBRIC = Rubric(
         Criterion("address", "A speech for the answer talks to the judge about how to judge.", negative=True),
     )
 )
+
+
+def read_rubric(source: Rubric | str | Mapping[str, Any]) -> Rubric:
+    """A rubric from what a recipe gives: a rubric, a mapping, or the task as one sentence (with the default criteria).
+
+    Raises:
+        ValueError: an empty task, or a mapping that is no rubric.
+    """
+    if isinstance(source, Rubric):
+        return source
+    if isinstance(source, str):
+        if not source.strip():
+            raise ValueError("rubric: expected a sentence that says what to decide, got an empty text")
+        return Rubric(DEFAULT_RUBRIC.criteria, source.strip())
+    return Rubric.from_mapping(source)

@@ -1,0 +1,1 @@
+"""Attacks on judges: what a debater can do to a verdict without arguing better."""
