@@ -81,6 +81,9 @@ def read_final_number(text: str) -> Fraction | None:
         number = _read_equation(text.strip())
         if number is not None:
             return number
+    last_line = text.strip().rpartition("\n")[2]
+    if last_line.startswith("A:"):  # as the published model solutions to GSM8K end
+        return _read_equation(first_clause(last_line[2:].strip()))
     for declared in reversed(declared_answers(text)):
         clause = first_clause(declared.text)
         # "I hope the answer is correct" declares nothing; "the answer is actually six" does and is not readable.

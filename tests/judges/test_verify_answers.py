@@ -1,6 +1,9 @@
 """Strict reading of final answers: exact text, numbers, options, JSON."""
 
+import json
+import os
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +22,7 @@ READABLE = {
     "She sells 9 * 2 = $18.\n#### 18": "18",
     "#### 12\nwait\n#### 15": "15",
     "#### 1,234": "1234",
+    "He has 3 + 4 = 7 eggs.\nA: $7": "7",
     "#### -1,234,567.5": "-1234567.5",
     "−7": "-7",
     "- 5": "-5",
@@ -79,6 +83,7 @@ UNREADABLE = [
     "1e999999999",
     "#### ",
     "#### 18 or 20",
+    "A: 18 or 20",
     "#### 5\n#### unknown",
     "The answer is 5. No, the answer is actually six",
     "The answers are 3, 4",
@@ -115,6 +120,33 @@ def test_every_way_to_write_an_integer_reads_back(number: int, template: str) ->
 def test_no_text_raises_and_invariants_hold(text: str) -> None:
     for check in (verify_numeric(text, 1), verify_choice(text, "pro", ("pro", "con")), verify_exact(text, "a")):
         assert (check.correct is None) == (check.status != "ok")
+
+
+def _gsm8k(name: str) -> list[dict]:
+    folder = os.environ.get("DEBATE_DATA")
+    if not folder:
+        pytest.skip("DEBATE_DATA names no folder with GSM8K")
+    return [json.loads(line) for line in (Path(folder) / name).read_text().splitlines()]
+
+
+def test_every_gsm8k_reference_is_read() -> None:
+    for row in _gsm8k("gsm8k_test.jsonl"):
+        number = read_final_number(row["answer"])
+        assert number is not None
+        assert number == Fraction(row["answer"].split("####")[1].strip().replace(",", ""))
+
+
+def test_verdicts_on_gsm8k_model_solutions_agree_with_the_published_marks() -> None:
+    unread = total = 0
+    for row in _gsm8k("gsm8k_model_solutions.jsonl"):
+        for solver in (value for value in row.values() if isinstance(value, dict)):
+            check = verify_numeric(solver["solution"], row["ground_truth"])
+            assert check.status != "error"
+            total += 1
+            unread += check.correct is None
+            assert check.correct in (None, solver["is_correct"]), solver["solution"][-60:]
+            assert check.correct is not None or not solver["is_correct"], solver["solution"][-60:]
+    assert total > 5_000 and unread / total < 0.02
 
 
 def test_numeric_reference_and_tolerance() -> None:
