@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_questions_whatever_the_limit() -> None:
 
 
 def test_optimal_play_on_evidence_questions_reaches_the_known_accuracy() -> None:
-    """With k = 2 the judge ends at the sign of (two greatest + two least), a tie being ½: right in .841 of questions."""
+    """With k = 2 the judge ends at the sign of (two greatest + two least), a tie being ½: right in .841 of them."""
     accuracy = []
     for question in evidence(n=12, split="test", limit=4000):
         weights = sorted(int(item) for item in question.items)
