@@ -19,7 +19,7 @@ from debate.seeds import derive, unit
 from debate.transcript import Episode, Failure, Match, Transcript, Turn
 from debate.views import news, opening
 from judges.rewards import RewardRule, measure_rewards
-from judges.types import Cost, Judge, Message, Record, Verdict
+from judges.types import Case, Cost, Judge, Message, Record, Verdict
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,7 @@ async def _judge(arena: Arena, live: Sequence[_Live], seed: int) -> list[Episode
     if arena.protocol.decision.by == "judge":
         cases = [transcripts[i].case() for i in whole]
         for judge in arena.judges:
-            many = getattr(judge, "judge_many", None)
-            answers = await (many(cases) if many else asyncio.gather(*(judge(case) for case in cases)))
+            answers = await ask_judge(judge, cases)
             for i, verdict in zip(whole, answers, strict=True):
                 verdicts[i].append(verdict)
     elif arena.protocol.decision.by == "seat":
@@ -192,6 +191,14 @@ async def _judge(arena: Arena, live: Sequence[_Live], seed: int) -> list[Episode
         rewards = measure_rewards(arena.rules, record(one.state, transcripts[i], given)) if i in verdicts else None
         episodes.append(Episode(one.match, transcripts[i], given, rewards))
     return episodes
+
+
+async def ask_judge(judge: Judge, cases: Sequence[Case]) -> Sequence[Verdict]:
+    """One verdict a case, in order; as one batch where the judge can take one."""
+    many = getattr(judge, "judge_many", None)
+    if many is not None:
+        return await many(cases)  # type: ignore[no-any-return]
+    return await asyncio.gather(*(judge(case) for case in cases))
 
 
 def _decisions(one: _Live) -> list[Verdict]:

@@ -78,7 +78,7 @@ class ArenaSpec:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSpec:
-    """Updates, and in each: groups of `group_size` episodes on one question. `baseline`: what rewards are held against."""
+    """Updates, each of `groups` groups of `group_size` episodes on one question; what rewards are held against."""
 
     updates: int
     groups: int
@@ -88,7 +88,7 @@ class TrainingSpec:
 
 @dataclass(frozen=True, slots=True)
 class LeagueSpec:
-    """When snapshots join, how often one meets the current opponent, and how opponents are drawn from the population."""
+    """When snapshots join, how often one meets the current opponent, how the others are drawn."""
 
     snapshot_every: int
     self_play: float
@@ -208,7 +208,6 @@ def _agent(name: str, fields: Fields) -> AgentSpec:
         options["bucket"] = fields.positive("bucket", 64)
     if kind == "nano":
         options["rows"] = fields.positive("rows", 128)
-        options["bucket"] = fields.positive("bucket", 8)
     if kind in ("nano", "hf"):
         options["device"] = fields.take("device", str, "cpu", ("cpu", "cuda"))
         options["learning_rate"] = fields.take("learning_rate", float, 1e-3 if kind == "nano" else 1e-5)
@@ -282,8 +281,17 @@ def _arena(name: str, fields: Fields, agents: tuple[AgentSpec, ...], folder: Pat
             splits[split] = {**{k: v for k, v in data.items() if k not in ("train", "test")}, **data[split]}
         else:
             splits[split] = {**data, "split": split}
+        splits[split] = _placed(splits[split], folder)
     fields.done()
     return ArenaSpec(name, protocol, seats, judges, splits["train"], splits["test"])
+
+
+def _placed(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A data specification whose relative path is taken from the recipe's folder."""
+    path = data.get("path")
+    if isinstance(path, str) and not path.startswith(("/", "$", "~")):
+        return {**data, "path": str(folder / path)}
+    return data
 
 
 def _check_weights(document: Document, agents: tuple[AgentSpec, ...], arenas: tuple[ArenaSpec, ...]) -> None:
@@ -368,7 +376,7 @@ def _exact(top: Fields, arena: ArenaSpec, folder: Path) -> ExactSpec | None:
             "protocol", f"expected the seats of arena {arena.name!r} ({', '.join(arena.protocol.seats)})"
         )
     criterion = fields.take("criterion", str, protocol.criteria[0], protocol.criteria)
-    spec = ExactSpec(protocol, fields.take("data", dict), criterion)
+    spec = ExactSpec(protocol, _placed(fields.take("data", dict), folder), criterion)
     fields.done()
     return spec
 

@@ -22,7 +22,8 @@ def render(episode: Episode) -> Iterator[str]:
         yield from _turn(turn)
     for verdict in episode.verdicts:
         shares = "none" if verdict.probabilities is None else " ".join(f"{p:.3f}" for p in verdict.probabilities)
-        yield f"verdict   {verdict.judge}: {verdict.status}, {shares}{f' — {verdict.rationale}' if verdict.rationale else ''}"
+        reason = f" — {verdict.rationale}" if verdict.rationale else ""
+        yield f"verdict   {verdict.judge}: {verdict.status}, {shares}{reason}"
     if episode.rewards is not None:
         for seat, row, status in zip(
             episode.rewards.seats, episode.rewards.values, episode.rewards.status, strict=True

@@ -1,0 +1,247 @@
+"""The command line. Every heavy import waits until its command runs, so that `debate --help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from debate.errors import UserError
+
+if TYPE_CHECKING:
+    from debate.recipe import Recipe
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit code: 0 done, 2 the user's mistake (told on stderr), 130 interrupted."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments) or 0)
+    except UserError as error:
+        print(f"debate: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("debate: interrupted; what was acknowledged is stored, go on with --resume", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole grammar of the command line."""
+    top = argparse.ArgumentParser(
+        prog="debate", description="Train language-model agents in debate games, and solve the games they form."
+    )
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="run a recipe: train, evaluate, tournament, solve, report")
+    _recipe_arguments(train)
+    train.add_argument("--resume", action="store_true", help="go on with the run in the folder, or start it")
+    train.add_argument("--dry-run", action="store_true", help="count matches, calls and tokens; run nothing")
+    train.set_defaults(run=_train)
+
+    for name, text in (
+        ("tournament", "play the tournament of a run again (cells already played are kept) and solve it"),
+        ("report", "write the report of a run again"),
+    ):
+        stage = commands.add_parser(name, help=text)
+        _target_arguments(stage)
+        stage.set_defaults(run=_tournament if name == "tournament" else _report)
+
+    solve = commands.add_parser("solve", help="solve a game: FILE.nfg, FILE.efg, payoffs.csv, a recipe or a run")
+    _target_arguments(solve)
+    solve.add_argument("--concept", default="nash", choices=["nash", "ce", "cce"], help="of a game file (default nash)")
+    solve.set_defaults(run=_solve)
+
+    play = commands.add_parser("play", help="play one match of a protocol and show it")
+    play.add_argument("protocol", help="a shipped protocol or a file ending in .yaml")
+    play.add_argument(
+        "--agent", default="random_legal", help="who sits in every seat: a script, nano, human or a model"
+    )
+    play.add_argument("--seat", action="append", default=[], metavar="SEAT=AGENT", help="who sits in one seat")
+    play.add_argument("--judge", default="", help="naive_evidence, constant, human, or a model")
+    play.add_argument("--data", default="", help="question JSONL; evidence is drawn where the protocol reveals items")
+    play.add_argument("--question", default="", help="id of the question (default: the first)")
+    play.add_argument("--seed", type=int, default=0)
+    play.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the protocol")
+    play.set_defaults(run=_play)
+
+    protocols = commands.add_parser("protocols", help="list, show or check protocols")
+    actions = protocols.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser("list", help="the shipped protocols").set_defaults(run=_protocols_list)
+    for action, function, text in (
+        ("show", _protocols_show, "who speaks when, and what is rewarded"),
+        ("check", _protocols_check, "whether a file is a valid protocol"),
+    ):
+        sub = actions.add_parser(action, help=text)
+        sub.add_argument("protocol")
+        sub.set_defaults(run=function)
+
+    models = commands.add_parser("models", help="fetch models")
+    actions = models.add_subparsers(required=True, metavar="ACTION")
+    pull = actions.add_parser("pull", help="fetch a model and store it")
+    pull.add_argument("name")
+    pull.set_defaults(run=_models_pull)
+    return top
+
+
+def _recipe_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("recipe", type=Path, help="a recipe (YAML)")
+    command.add_argument("--seed", type=_seed, default=None, help="instead of the recipe's")
+    command.add_argument("--out", type=Path, default=None, help="run folder (default runs/out/<recipe>)")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe field")
+
+
+def _target_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("target", type=Path, help="a recipe, or the folder of its run")
+    command.add_argument("--seed", type=_seed, default=None, help="instead of the recipe's")
+    command.add_argument("--out", type=Path, default=None, help="folder (default runs/out/<recipe>)")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe field")
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def _out(arguments: argparse.Namespace, recipe: Recipe) -> Path:
+    return arguments.out or Path("runs/out") / recipe.name
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from debate.recipe import read_recipe
+
+    recipe = read_recipe(arguments.recipe, arguments.set, arguments.seed)
+    out = _out(arguments, recipe)
+    if arguments.dry_run:
+        from debate.dry_run import estimate
+
+        for line in estimate(recipe):
+            print(line)
+        return 0
+    if arguments.resume:
+        from debate.run.folder import finished
+
+        summary = finished(out, recipe.text, recipe.seed)
+        if summary is not None:
+            _show(summary, out)
+            return 0
+    from debate.progress import progress
+    from debate.train import train
+
+    with progress() as shown:
+        summary = train(recipe, out, arguments.resume, shown)
+    _show(summary, out)
+    return 0
+
+
+def _show(summary: dict[str, Any], out: Path) -> None:
+    """The headline numbers, and where the rest is."""
+    from debate.headline import headline
+
+    for line in headline(summary):
+        print(line)
+    print(f"report: {out / 'report.html'}")
+
+
+def _run_of(arguments: argparse.Namespace) -> tuple[Recipe, Path]:
+    """The recipe and folder of an existing run, named by its recipe or by its folder."""
+    from debate.recipe import parse_recipe, read_recipe
+    from debate.reader import parse_yaml
+    from debate.run.folder import RunFolder
+
+    if arguments.target.is_dir():
+        folder = RunFolder.open(arguments.target)
+        recipe = parse_recipe(parse_yaml(folder.manifest["recipe"], str(folder.path / "manifest.json")), Path())
+        return recipe, folder.path
+    recipe = read_recipe(arguments.target, arguments.set, arguments.seed)
+    out = _out(arguments, recipe)
+    RunFolder.open(out)  # a stage can only be redone where there is a run
+    return recipe, out
+
+
+def _tournament(arguments: argparse.Namespace) -> int:
+    from debate.conclude import redo_tournament
+    from debate.progress import progress
+    from debate.session import open_session
+
+    recipe, out = _run_of(arguments)
+    with progress() as shown, open_session(recipe, out, resume=True, progress=shown) as session:
+        summary = redo_tournament(session)
+    _show(summary, out)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from debate.report import write_report
+    from debate.run.folder import RunFolder
+
+    _, out = _run_of(arguments)
+    print(write_report(RunFolder.open(out)))
+    return 0
+
+
+def _solve(arguments: argparse.Namespace) -> int:
+    if arguments.target.suffix in (".nfg", ".efg", ".csv"):
+        from debate.solve_file import solve_file
+
+        for line in solve_file(arguments.target, arguments.concept, arguments.out, arguments.seed or 0):
+            print(line)
+        return 0
+    return _tournament(arguments)
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    from debate.play_one import play_one
+
+    for line in play_one(
+        arguments.protocol,
+        arguments.set,
+        arguments.agent,
+        arguments.seat,
+        arguments.judge,
+        arguments.data,
+        arguments.question,
+        arguments.seed,
+    ):
+        print(line)
+    return 0
+
+
+def _protocols_list(arguments: argparse.Namespace) -> int:
+    from debate.protocol.load import load_protocol, shipped
+
+    for name in shipped():
+        protocol = load_protocol(name)
+        print(f"{name:<22} {', '.join(protocol.seats):<12} {protocol.title}")
+    return 0
+
+
+def _protocols_show(arguments: argparse.Namespace) -> int:
+    from debate.protocol.describe import describe
+    from debate.protocol.load import load_protocol
+
+    for line in describe(load_protocol(arguments.protocol)):
+        print(line)
+    return 0
+
+
+def _protocols_check(arguments: argparse.Namespace) -> int:
+    from debate.protocol.load import load_protocol
+
+    protocol = load_protocol(arguments.protocol)
+    print(f"{protocol.name}: valid; {len(protocol.schedule)} slots, seats {', '.join(protocol.seats)}")
+    return 0
+
+
+def _models_pull(arguments: argparse.Namespace) -> int:
+    from debate.models import pull
+
+    print(pull(arguments.name))
+    return 0

@@ -1,0 +1,164 @@
+"""What came of a run: final evaluation, tournament, equilibrium, exact NashConv, summary, report."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from debate.bridge import as_game, policy_of
+from debate.evaluate import evaluate, judge_alone, scripted_accuracy
+from debate.play import Arena
+from debate.session import Session
+from debate.tournament import analyse_run, profile_regrets, tournament
+from games.analysis.analyse import Analysis
+from games.measures import nash_conv
+from judges.rules import make_rule
+
+
+def conclude(session: Session) -> dict[str, Any]:
+    """Everything after the last update; what is in the store already is read, not played again.
+
+    Returns:
+        The summary, as in summary.json.
+    """
+    summary = {
+        "recipe": session.recipe.name,
+        "seed": session.recipe.seed,
+        "updates": session.update,
+        "judge_accuracy": judge_accuracy(session),
+        **solve_population(session),
+        "exact_nash_conv": exact_nash_conv(session),
+        "rewards": reward_curves(session),
+    }
+    failures: Counter[str] = Counter()
+    for tally in session.tallies.values():
+        failures.update(tally.failures)
+    summary["episodes"] = sum(tally.episodes for stage, tally in session.tallies.items() if stage != "league")
+    summary["sampled_tokens"] = sum(tally.tokens for stage, tally in session.tallies.items() if stage != "league")
+    summary["failures"] = dict(failures)
+    summary["wall_seconds"] = round(session.wall_seconds, 3)
+    session.folder.write_summary(summary)
+    write_report(session)
+    return summary
+
+
+def judge_accuracy(session: Session) -> dict[str, Any] | None:
+    """How often the judge is right over held-out questions: before, after, and with whom else in the seats."""
+    if session.recipe.evaluation == 0:
+        return None
+    main = session.recipe.main.name
+    before, after = evaluate(session, "before"), evaluate(session, "after")
+    scripts = scripted_accuracy(session)
+    adviser = next((a.name for a in session.recipe.arenas if a.protocol.name == "consultancy"), "")
+    return {
+        "before": known(before[main]),
+        "after": known(after[main]),
+        "optimal": known(scripts.get("greedy_evidence", math.nan)),
+        "random_legal": known(scripts.get("random_legal", math.nan)),
+        "consultancy": known(after.get(adviser, math.nan)),
+        "consultancy_before": known(before.get(adviser, math.nan)),
+        "naive": known(judge_alone(session, show_material=False)),
+        "expert": known(judge_alone(session, show_material=True)),
+        "n": len(session.test_ids[main][: session.recipe.evaluation]),
+    }
+
+
+def solve_population(session: Session) -> dict[str, Any]:
+    """The tournament's empirical game, solved and exported; nulls where the main arena is no game of several seats."""
+    game = tournament(session)
+    if game is None:
+        return {"nash_conv": None, "meta_equilibrium": None}
+    session.progress.start("solve", 1)
+    analysis = analyse_run(session, game, trace(session))
+    analysis.export(session.folder.analysis, provenance={"recipe": session.recipe.name, "seed": session.recipe.seed})
+    session.progress.advance()
+    return {"nash_conv": profile_regrets(session, game), "meta_equilibrium": equilibrium(analysis)}
+
+
+def equilibrium(analysis: Analysis) -> dict[str, Any]:
+    """The meta-equilibrium in short: mixture, its own regret, and how sure of it the data are."""
+    found, names = analysis.equilibrium, analysis.empirical
+    profile = found.profile or ()
+    inclusion = analysis.bootstrap.support_inclusion if analysis.bootstrap else ()
+    payoffs = analysis.bootstrap.intervals.get("payoffs") if analysis.bootstrap else None
+    return {
+        "method": found.method,
+        "nash_conv": found.nash_conv,
+        "profile": {
+            seat: dict(zip(row, map(float, p), strict=True))
+            for seat, row, p in zip(names.players, names.strategies, profile, strict=True)
+        },
+        "support_inclusion": {
+            seat: dict(zip(row, map(float, share), strict=True))
+            for seat, row, share in zip(names.players, names.strategies, inclusion, strict=False)
+        },
+        "payoffs": None if found.payoffs is None else [float(v) for v in np.ravel(found.payoffs)],
+        "payoff_intervals": None if payoffs is None else [np.ravel(bound).tolist() for bound in payoffs],
+    }
+
+
+def trace(session: Session) -> dict[str, list[float]] | None:
+    """NashConv of the newest profile as the league grew, against updates and model calls."""
+    rows = [row for row in session.folder.read_log() if row.get("nash_conv") is not None]
+    if len(rows) < 2:
+        return None
+    tokens = [float(row.get("sampled_tokens") or 0.0) for row in rows]
+    return {
+        "iterations": [float(row["update"]) for row in rows],
+        "model_calls": tokens,
+        "nash_conv": [float(row["nash_conv"]) for row in rows],
+    }
+
+
+def exact_nash_conv(session: Session) -> dict[str, Any] | None:
+    """Exact NashConv of the first and the last versions in the finite variant, read off their option probabilities."""
+    from debate.data import load_questions
+
+    spec, main = session.recipe.exact, session.recipe.main
+    if spec is None:
+        return None
+    questions = load_questions(spec.data, session.recipe.seed)
+    rules = {c.name: make_rule(c.rule, **c.params) for c in spec.protocol.rewards}
+    judges = session.arenas[main.name].judges
+    compiled = as_game(Arena("exact", spec.protocol, {q.id: q for q in questions}, judges, rules), [spec.criterion])
+    ends = {
+        "before": {seat: f"{agent}-v0" for seat, agent in main.seats.items()},
+        "after": {seat: session.cast.live[agent].id for seat, agent in main.seats.items()},
+    }
+    session.progress.start("exact NashConv", len(ends))
+    result: dict[str, Any] = {}
+    for when, seats in ends.items():
+        policy = asyncio.run(policy_of(compiled, {seat: session.cast[p] for seat, p in seats.items()}))
+        result[when] = nash_conv(compiled.game, policy.probabilities)  # type: ignore[arg-type]
+        result[f"illegal_{when}"] = policy.illegal_mass
+        session.progress.advance()
+    return {**result, "questions": len(questions), "information_sets": len(compiled.positions)}
+
+
+def reward_curves(session: Session) -> dict[str, dict[str, list[float | None]]]:
+    """Seat → criterion → [mean of the first update, mean of the last]."""
+    rows = [row for row in session.folder.read_log() if row.get("rewards")]
+    result: dict[str, dict[str, list[float | None]]] = {}
+    for row in rows:
+        seat = result.setdefault(row["seat"], {})
+        for name, value in row["rewards"].items():
+            seat.setdefault(name, [value, value])[1] = value
+    return result
+
+
+def write_report(session: Session) -> None:
+    """report.html of the run."""
+    from debate.report import write_report as write
+
+    session.progress.start("report", 1)
+    write(session.folder)
+    session.progress.advance()
+
+
+def known(value: float) -> float | None:
+    """A number, or null where it is not known."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,257 @@
+"""One run in progress: its folder and store, its arenas and cast, and what a checkpoint brings back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from debate.cast import Cast
+from debate.errors import UserError
+from debate.judging import build_judges
+from debate.learning.baselines import Baseline, EmaBaseline, GroupBaseline
+from debate.play import Arena, play
+from debate.progress import Progress, Silent
+from debate.recipe import ArenaSpec, Recipe, build_arena
+from debate.run.folder import RunFolder
+from debate.run.store import Store
+from debate.transcript import Episode, Match
+
+WAVE = 512  # matches in the air at once: large enough to fill batches, small enough for flat memory
+
+
+@dataclass
+class Tally:
+    """What was played: episodes, tokens that agents sampled, failures by kind."""
+
+    episodes: int = 0
+    tokens: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def count(self, episode: Episode) -> None:
+        """Adds one episode."""
+        self.episodes += 1
+        self.tokens += sum(len(turn.tokens or ()) for turn in episode.transcript.turns)
+        if episode.failure is not None:
+            self.failures[episode.failure.kind] += 1
+
+    def state(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"episodes": self.episodes, "tokens": self.tokens, "failures": dict(self.failures)}
+
+
+@dataclass
+class Session:
+    """A run that is open for work.
+
+    Attributes:
+        recipe, folder, store: what is done, and where it is kept.
+        arenas: by name, in the recipe's order; questions of both splits.
+        train_ids, test_ids: arena → question ids.
+        cast: every agent.
+        baselines: agent → what its rewards are compared with.
+        population: seat of the main arena → snapshot ids.
+        mixture: seat → the meta-strategy over them.
+        update: how many updates are done.
+        tallies: stage → what it played.
+        seconds: of earlier sessions of this run.
+    """
+
+    recipe: Recipe
+    folder: RunFolder
+    store: Store
+    arenas: dict[str, Arena]
+    train_ids: dict[str, list[str]]
+    test_ids: dict[str, list[str]]
+    cast: Cast
+    baselines: dict[str, Baseline]
+    progress: Progress
+    population: dict[str, list[str]] = field(default_factory=dict)
+    mixture: dict[str, list[float]] = field(default_factory=dict)
+    update: int = 0
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    seconds: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    # --- playing -----------------------------------------------------------------------------------------------------
+
+    def play(self, stage: str, matches: Iterable[Match], advance: bool = True) -> Iterator[Episode]:
+        """Episodes of planned matches, in order; those already in the store are read, the others played and stored.
+
+        Args:
+            stage: where they are tallied.
+            matches: all of one arena.
+            advance: whether the progress moves by one a match.
+        """
+        if stage != "train":  # only training is resumed in the middle; other stages are read again from their start
+            self.tallies.pop(stage, None)
+        tally = self.tallies.setdefault(stage, Tally())
+        for wave in _waves(matches, WAVE):
+            known = {match.id: self.store.get(match.id) for match in wave if match.id in self.store}
+            missing = [match for match in wave if match.id not in known]
+            if missing:
+                arena = self.arenas[missing[0].arena]
+                fresh = asyncio.run(play(arena, missing, self.cast, self.recipe.seed))
+                self.store.put_many(fresh)
+                known.update({episode.match.id: episode for episode in fresh})
+            for match in wave:
+                episode = known[match.id]
+                assert episode is not None
+                tally.count(episode)
+                yield episode
+            if advance:
+                self.progress.advance(len(wave))
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def commit(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Makes one more update durable: its log rows first, then the state that the next update starts from."""
+        self.update += 1
+        self.folder.log(rows)
+        arrays: dict[str, Any] = {}
+        learners: dict[str, Any] = {}
+        for name, learner in self.cast.learners.items():
+            values, learners[name] = learner.state()
+            arrays.update({f"{name}/{key}": value for key, value in values.items()})
+        state = {
+            "learners": learners,
+            "baselines": {name: baseline.state() for name, baseline in self.baselines.items()},
+            "population": self.population,
+            "mixture": self.mixture,
+            "tally": self.tallies.get("train", Tally()).state(),
+            "seconds": self.seconds + time.monotonic() - self.started,
+        }
+        self.folder.checkpoints.save(self.update, arrays, state)
+        self.folder.checkpoints.prune(keep=2)
+
+    def restore(self) -> None:
+        """Brings the newest whole checkpoint back; nothing where there is none."""
+        latest = self.folder.checkpoints.latest()
+        for warning in latest.warnings:
+            self.progress.say(f"warning: {warning}")
+        found = latest.checkpoint
+        if found is None:
+            self.folder.cut_log(0)
+            return
+        state = found.state
+        assert found.update is not None
+        self.update = found.update
+        self.folder.cut_log(self.update)
+        for name, learner in self.cast.learners.items():
+            mine = {k.removeprefix(f"{name}/"): v for k, v in found.arrays.items() if k.startswith(f"{name}/")}
+            learner.load_state(mine, state["learners"][name])
+            self.baselines[name].load(state["baselines"][name])
+        self.population = {seat: list(ids) for seat, ids in state["population"].items()}
+        self.mixture = {seat: list(p) for seat, p in state["mixture"].items()}
+        for name in self.cast.learners:
+            for version in sorted(self._versions(name)):
+                snapshot = self.folder.checkpoints.snapshot(f"{name}-v{version}")
+                self.cast.recall(name, version, dict(snapshot.arrays))
+            self.cast.publish(name)
+        tally = state["tally"]
+        self.tallies["train"] = Tally(tally["episodes"], tally["tokens"], Counter(tally["failures"]))
+        self.seconds = state["seconds"]
+        self.progress.say(f"resumed after update {self.update}")
+
+    def keep(self, name: str) -> str:
+        """Keeps an agent's current version as a snapshot, durably; returns its id."""
+        policy, arrays = self.cast.keep(name)
+        if policy.id not in self.folder.checkpoints.snapshots():
+            self.folder.checkpoints.save_snapshot(policy.id, arrays, {"name": name, "version": policy.version})
+        return policy.id
+
+    def _versions(self, name: str) -> Iterator[int]:
+        """Versions of an agent's stored snapshots that this checkpoint knows of."""
+        for snapshot in self.folder.checkpoints.snapshots():
+            owner, _, version = snapshot.rpartition("-v")
+            if owner == name and 0 < int(version) <= self.update:
+                yield int(version)
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds of work so far, earlier sessions included."""
+        return self.seconds + time.monotonic() - self.started
+
+
+def _waves(matches: Iterable[Match], size: int) -> Iterator[list[Match]]:
+    wave: list[Match] = []
+    for match in matches:
+        wave.append(match)
+        if len(wave) == size:
+            yield wave
+            wave = []
+    if wave:
+        yield wave
+
+
+@contextmanager
+def open_session(
+    recipe: Recipe, out: Path, resume: bool = False, progress: Progress | None = None, argv: Sequence[str] | None = None
+) -> Iterator[Session]:
+    """Opens a run for work and closes it, whatever happens.
+
+    Raises:
+        UserError: bad data or models; the folder holds another run, or one that `resume` was not given for.
+    """
+    from debate.data import load_questions
+
+    questions: dict[str, tuple[list[Any], list[Any]]] = {}
+    for spec in recipe.arenas:
+        train = load_questions(spec.train, recipe.seed) if recipe.training.updates else []
+        test = load_questions(spec.test, recipe.seed)
+        shared = {q.id for q in train} & {q.id for q in test}
+        if shared:
+            raise UserError(
+                f"arena {spec.name}: question {sorted(shared)[0]!r} is in both the training and the test data"
+            )
+        questions[spec.name] = train, test
+    _check_size(recipe, questions)
+    folder = RunFolder.create(out, recipe.text, recipe.seed, resume, argv)
+    with folder.store() as store:
+        cast = Cast(recipe, _cache(store))
+        arenas = {
+            spec.name: build_arena(
+                spec, [*questions[spec.name][0], *questions[spec.name][1]], build_judges(spec, recipe, cast)
+            )
+            for spec in recipe.arenas
+        }
+        session = Session(
+            recipe,
+            folder,
+            store,
+            arenas,
+            {name: [q.id for q in train] for name, (train, _) in questions.items()},
+            {name: [q.id for q in test] for name, (_, test) in questions.items()},
+            cast,
+            {name: EmaBaseline() if recipe.training.baseline == "ema" else GroupBaseline() for name in cast.learners},
+            progress or Silent(),
+        )
+        session.restore()
+        yield session
+
+
+def _cache(store: Store) -> Any:
+    """Completions of costly engines are stored as they come: an interrupted match replays its turns at no cost."""
+    from debate.run.cache import CachingCompleter
+
+    return lambda completer, name: CachingCompleter(completer, store, name)
+
+
+def _check_size(recipe: Recipe, questions: Mapping[str, tuple[Sequence[Any], Sequence[Any]]]) -> None:
+    for spec in recipe.arenas:
+        train, _ = questions[spec.name]
+        if recipe.training.updates and len(train) < recipe.training.groups:
+            raise UserError(
+                f"arena {spec.name}: an update plays {recipe.training.groups} questions, "
+                f"the training data has {len(train)}"
+            )
+
+
+def live_seats(session: Session, spec: ArenaSpec) -> dict[str, str]:
+    """Seat → id of the policy that sits there now."""
+    return {seat: session.cast.live[agent].id for seat, agent in spec.seats.items()}

@@ -1,0 +1,167 @@
+"""The whole of training, top to bottom.
+
+Every update: plan matches, play them, turn rewards into advantages, update every learner, publish the new versions.
+Every few updates: snapshots join the population, and the game they form is solved for the next opponents.
+At the end: a tournament between all snapshots, its equilibrium, the report.
+
+Left out on purpose: parallel actors (one process plays and learns in turn), a critic (rewards are held against the
+group or a moving average), schedules of any kind. Each has its place elsewhere and is not needed to understand this.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from debate.conclude import conclude
+from debate.evaluate import evaluate
+from debate.league.cells import cell_matches, empirical_game
+from debate.league.matchmaking import Lineups, plan_update
+from debate.league.meta import last_profile, meta_strategy, utility_weights
+from debate.learning.batch import TokenBatch
+from debate.learning.credit import assign_credit
+from debate.learning.samples import gather
+from debate.progress import Progress
+from debate.recipe import ArenaSpec, Recipe
+from debate.session import Session, live_seats, open_session
+from debate.transcript import Episode
+
+
+def train(
+    recipe: Recipe, out: Path, resume: bool = False, progress: Progress | None = None, argv: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Runs a recipe through to its report.
+
+    Args:
+        recipe: what to do.
+        out: the run folder.
+        resume: go on with the run that is there.
+        progress: where to report to.
+        argv: the command line, for the manifest.
+
+    Returns:
+        The summary, as in summary.json.
+
+    Raises:
+        UserError: something about the recipe, its data, its models or the folder is wrong.
+    """
+    with open_session(recipe, out, resume, progress, argv) as session:
+        # 1. Where everybody starts from.
+        if session.update == 0:
+            join_population(session)
+            evaluate(session, "before")
+        # 2. Learning.
+        session.progress.start("train", recipe.training.updates)
+        session.progress.advance(session.update)
+        while session.update < recipe.training.updates:
+            rows = [row for spec in recipe.arenas for row in update(session, spec)]
+            for name in session.cast.learners:
+                session.cast.publish(name)
+            if due(session):
+                rows.append(join_population(session))
+            session.commit(rows)
+            session.progress.advance(1, note(rows))
+        # 3. What came of it.
+        return conclude(session)
+
+
+def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
+    """One update of every learner in one arena; returns the rows of the log."""
+    recipe, arena = session.recipe, session.arenas[spec.name]
+    learning = recipe.learners(spec)
+    main = spec is recipe.main
+    lineups = Lineups(
+        live=live_seats(session, spec),
+        learning=list(learning),
+        population=session.population if main else {},
+        mixture=session.mixture if main else {},
+        self_play=recipe.league.self_play if main else 1.0,
+    )
+    plan = plan_update(
+        spec.name,
+        session.update,
+        session.train_ids[spec.name],
+        recipe.training.groups,
+        recipe.training.group_size,
+        lineups,
+        recipe.seed,
+    )
+    episodes = list(session.play("train", plan, advance=False))
+    rows = []
+    for name in dict.fromkeys(learning.values()):
+        samples, excluded = gather(episodes, session.cast.live[name].id)
+        credit = assign_credit(samples, recipe.agent(name).weights, session.baselines[name])
+        batch = TokenBatch.from_samples(samples, credit.advantages)
+        metrics = session.cast.learners[name].update(batch) if batch.units else {}
+        for seat in (s for s, agent in learning.items() if agent == name):
+            rows.append(
+                {
+                    "update": session.update + 1,
+                    "arena": arena.name,
+                    "seat": seat,
+                    "agent": name,
+                    "rewards": mean_rewards(episodes, seat, session.cast.live[name].id),
+                    "advantage_spread": dict(credit.spread),
+                    "excluded": dict(excluded),
+                    **metrics,
+                }
+            )
+    return rows
+
+
+def due(session: Session) -> bool:
+    """Whether snapshots join after the update that is about to be committed."""
+    every, done = session.recipe.league.snapshot_every, session.update + 1
+    return done == session.recipe.training.updates or (every > 0 and done % every == 0)
+
+
+def join_population(session: Session) -> dict[str, Any]:
+    """Adds the current versions as snapshots, plays the new cells, and solves for the next meta-strategy."""
+    recipe, spec = session.recipe, session.recipe.main
+    for name in session.cast.learners:
+        session.keep(name)
+    for seat, policy in live_seats(session, spec).items():
+        snapshots = session.population.setdefault(seat, [])
+        if policy not in snapshots:
+            snapshots.append(policy)
+    row: dict[str, Any] = {"update": session.update + 1, "arena": spec.name, "population": session.population}
+    if len(spec.seats) < 2 or recipe.league.questions == 0:
+        session.mixture = {seat: [1.0 / len(ids)] * len(ids) for seat, ids in session.population.items()}
+        return row
+    questions = session.test_ids[spec.name][: recipe.league.questions]
+    matches = cell_matches(spec.name, session.population, questions)
+    game = empirical_game(session.play("league", matches, advance=False), session.population)
+    session.mixture = meta_strategy(recipe, game, recipe.league.meta)
+    scalar = game.normal_form().scalarise(utility_weights(recipe, game))
+    from games.measures import nash_conv
+
+    return {**row, "mixture": session.mixture, "nash_conv": nash_conv(scalar, last_profile(game))}
+
+
+def mean_rewards(episodes: Sequence[Episode], seat: str, policy: str) -> dict[str, float]:
+    """Criterion → mean over the episodes in which this policy sat in this seat; NaN where it was never known."""
+    rows = [e.rewards for e in episodes if e.rewards is not None and e.match.seats[seat] == policy]
+    if not rows:
+        return {}
+    values = np.stack([rewards.values[rewards.seats.index(seat)] for rewards in rows])
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return {
+        name: float(total[c] / known[:, c].sum()) if known[:, c].any() else math.nan
+        for c, name in enumerate(rows[0].criteria)
+    }
+
+
+def note(rows: Sequence[dict[str, Any]]) -> str:
+    """The mean rewards of an update in one short line."""
+    parts = []
+    for row in rows:
+        rewards = row.get("rewards") or {}
+        shown = " ".join(f"{name} {value:+.2f}" for name, value in rewards.items() if math.isfinite(value))
+        if shown:
+            parts.append(f"{row['agent']}: {shown}")
+    return " | ".join(parts)
