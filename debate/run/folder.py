@@ -21,7 +21,14 @@ from debate.errors import UserError
 from debate.run.checkpoint import Checkpoints
 from debate.run.codec import dumps
 from debate.run.files import write_atomic
-from debate.run.manifest import VERSION, describe_session, differing_keys, make_manifest
+from debate.run.manifest import (
+    VERSION,
+    describe_session,
+    differing_keys,
+    make_manifest,
+    recipe_hash,
+    without_secrets,
+)
 from debate.run.store import Store
 
 
@@ -193,6 +200,22 @@ class RunFolder:
             UserError: the file is damaged.
         """
         return _read_object(self.path / "summary.json")
+
+
+def finished(path: str | Path, recipe: str, seed: int) -> dict[str, Any] | None:
+    """The summary of a run that this recipe and seed have brought to its end in a folder, report included.
+
+    None where there is no run yet, one that is not at its end, or another run (`RunFolder.create` says what differs).
+
+    Raises:
+        UserError: the manifest or the summary is damaged, or of another version.
+    """
+    if not (Path(path) / "manifest.json").is_file():
+        return None
+    folder = RunFolder.open(path)
+    if folder.manifest["recipe_hash"] != recipe_hash(without_secrets(recipe), seed) or not folder.report_path.is_file():
+        return None
+    return folder.read_summary()
 
 
 def _whole_lines(path: Path) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from debate.errors import UserError
 from debate.run import files
-from debate.run.folder import RunFolder
+from debate.run.folder import RunFolder, finished
 from debate.run.manifest import (
     clean_command,
     differing_keys,
@@ -192,6 +192,19 @@ def test_the_summary_is_kept_and_what_is_unknown_is_null(tmp_path: Path) -> None
     assert folder.analysis.is_dir()
     with folder.store() as store:
         assert len(store) == 0
+
+
+def test_a_run_is_finished_when_summary_and_report_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    assert finished(path, RECIPE, 7) is None
+    folder = RunFolder.create(path, RECIPE, 7)
+    assert finished(path, RECIPE, 7) is None
+    folder.write_summary({"episodes": 3})
+    assert finished(path, RECIPE, 7) is None
+    folder.report_path.write_text("<html></html>")
+    assert finished(path, RECIPE, 7) == {"episodes": 3}
+    assert finished(path, RECIPE, 8) is None
+    assert finished(path, RECIPE.replace("0.003", "0.01"), 7) is None
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
