@@ -46,7 +46,9 @@ class NormalFormGame:
         try:
             tensor = np.array(payoffs, dtype=np.float64)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"payoffs: expected a rectangular array of numbers, got a ragged or non-numeric one ({error})") from None
+            raise ValueError(
+                f"payoffs: expected a rectangular array of numbers, got a ragged or non-numeric one ({error})"
+            ) from None
         if tensor.ndim < 3:
             raise ValueError(f"payoffs: expected shape [P, C, k_0, …, k_P-1], got {tensor.ndim} axes {tensor.shape}")
         count = tensor.shape[0]
@@ -58,7 +60,9 @@ class NormalFormGame:
             raise ValueError(f"payoffs: every axis needs at least one entry, got shape {tensor.shape}")
         if not np.isfinite(tensor).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(tensor))[0])
-            raise ValueError(f"payoffs: expected finite numbers, got {tensor[where]} at index {where} (player, objective, *profile)")
+            raise ValueError(
+                f"payoffs: expected finite numbers, got {tensor[where]} at index {where} (player, objective, *profile)"
+            )
         tensor.setflags(write=False)
         sizes = tensor.shape[2:]
         object.__setattr__(self, "payoffs", tensor)
@@ -67,7 +71,9 @@ class NormalFormGame:
         rows = [None] * count if strategies is None else [tuple(row) for row in strategies]
         if len(rows) != count:
             raise ValueError(f"strategies: expected one list of names for each of {count} players, got {len(rows)}")
-        labels = tuple(_names(row, size, f"strategies[{i}]") for i, (row, size) in enumerate(zip(rows, sizes, strict=True)))
+        labels = tuple(
+            _names(row, size, f"strategies[{i}]") for i, (row, size) in enumerate(zip(rows, sizes, strict=True))
+        )
         object.__setattr__(self, "strategies", labels)
 
     @classmethod
