@@ -297,6 +297,11 @@ class Store:
         query = f"SELECT failure, count(*) FROM transcripts WHERE {failed} GROUP BY failure ORDER BY failure"
         return dict(self._rows(query, _starts(prefix)))
 
+    def failed(self, most: int) -> list[str]:
+        """Ids of the first matches that ended in a failure, sorted, at most so many."""
+        query = "SELECT id FROM transcripts WHERE failure IS NOT NULL ORDER BY id LIMIT ?"
+        return [row[0] for row in self._rows(query, (most,))]
+
     def check(self) -> list[str]:
         """What SQLite and the references between tables find wrong; empty when the store is sound. Reads all of it."""
         try:
