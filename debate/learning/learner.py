@@ -1,0 +1,420 @@
+"""Learners: from a token batch to a better policy, deterministically, and resumable bit for bit.
+
+One update is: fixed rows → minibatches → (parts that fit in memory) → loss → clipped gradient → AdamW. What goes wrong
+is a counted, documented remedy or a clear error:
+
+- a loss or gradient that is not finite, or a gradient norm above `LearnerConfig.spike`: that step is skipped, the
+  weights and the optimiser stay as they were; after `patience` skipped steps in a row `TrainingFailed` is raised;
+- out of memory: the part is halved and the step starts again (the sum is the same up to rounding); a single row that
+  does not fit raises `TrainingFailed`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debate.learning.batch import TokenBatch
+from debate.learning.logprobs import BatchTensors, to_tensors, unit_logprobs
+from debate.learning.losses import Loss, policy_loss, unit_weights
+from debate.transcript import Policy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PPO = Loss()
+T = TypeVar("T")
+State = tuple[dict[str, NDArray[np.float32]], dict[str, Any]]
+MEASURED = ("loss", "policy_loss", "kl", "entropy", "clipped", "drift", "sampler_gap")
+
+
+class TrainingFailed(RuntimeError):
+    """Training cannot go on; the weights are those before the failing step."""
+
+
+class Learner(Protocol):
+    """Anything that learns from token batches."""
+
+    def update(self, batch: TokenBatch) -> dict[str, float]:
+        """Learns from a batch and returns measurements."""
+        ...
+
+    def snapshot(self) -> Policy:
+        """The policy as it is now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerConfig:
+    """How a policy is updated.
+
+    Attributes:
+        lr: AdamW's step. betas, eps, weight_decay: its other settings.
+        clip_norm: the gradient is scaled down to this norm; 0 = never.
+        spike: a step whose gradient norm exceeds this is skipped; 0 = never.
+        patience: skipped steps in a row before `TrainingFailed`.
+        loss: the policy loss.
+        epochs: passes over the batch.
+        minibatch_rows: rows of one optimiser step; 0 = the whole batch.
+        part_rows: rows in memory at once; 0 = all of the step.
+        temperature: the one sampling used.
+        magnet_every: updates after which the current weights become the reference (a moving magnet); 0 = never.
+        measure_kl: whether the KL to the reference is measured where the loss does not need it.
+        compare: recompute π_old with the trainer instead of trusting what the engine recorded (needed with
+            `loss.truncate`, where the engine's numbers become the sampler's).
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    spike: float = 0.0
+    patience: int = 10
+    loss: Loss = PPO
+    epochs: int = 1
+    minibatch_rows: int = 0
+    part_rows: int = 0
+    temperature: float = 1.0
+    magnet_every: int = 0
+    measure_kl: bool = True
+    compare: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses settings that mean nothing."""
+        if not self.lr > 0 or not math.isfinite(self.lr):
+            raise ValueError(f"LearnerConfig.lr: expected a number > 0, got {self.lr}")
+        for name in ("epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"LearnerConfig.{name}: expected at least 1, got {getattr(self, name)}")
+        for name in ("clip_norm", "spike", "minibatch_rows", "part_rows", "magnet_every", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"LearnerConfig.{name}: expected a number >= 0, got {getattr(self, name)}")
+        if self.loss.truncate and not self.compare:
+            raise ValueError(
+                "LearnerConfig: loss.truncate corrects the engine against the trainer, so it needs compare = True"
+            )
+
+
+class _Step:
+    """The rows of one optimiser step, in parts that fit in memory."""
+
+    def __init__(self, batch: TokenBatch, loss: Loss, part_rows: int, device: str) -> None:
+        import torch
+
+        self.batch = batch
+        self.device = device
+        rows, turns = torch.from_numpy(batch.unit_row), torch.from_numpy(batch.unit_turn)
+        self.weights = unit_weights(rows, turns, loss.average, loss.length).to(device)
+        self.old: Tensor | None = None
+        self.reference: Tensor | None = None
+        self.part_rows = min(part_rows or batch.rows, batch.rows)
+        self.split()
+
+    def split(self) -> None:
+        """Cuts the rows into parts of `part_rows`."""
+        self.parts: list[tuple[BatchTensors, slice]] = []
+        for start in range(0, self.batch.rows, self.part_rows):
+            stop = min(start + self.part_rows, self.batch.rows)
+            first, last = np.searchsorted(self.batch.unit_row, [start, stop])
+            part = self.batch.select(start, stop)
+            if part.units:
+                self.parts.append((to_tensors(part, self.device), slice(int(first), int(last))))
+
+
+class PolicyGradientLearner:
+    """Trains all parameters of a causal language model that require gradients.
+
+    The model belongs to the learner: publish `weights()` to the engine, never the model itself.
+    """
+
+    def __init__(self, model: Any, policy: Policy, config: LearnerConfig, device: str = "cpu") -> None:
+        """Wraps a model.
+
+        Args:
+            model: a transformers causal language model whose trainable parameters are float32.
+            policy: what the weights are called now; its version grows by one with every update.
+            config: how to update.
+            device: where the model is moved.
+
+        Raises:
+            ValueError: nothing to train, or trainable parameters that are not float32.
+        """
+        import torch
+
+        self.model = model.to(device)
+        self.config = config
+        self.device = device
+        self.updates = 0
+        self._skipped_in_a_row = 0
+        self._first = policy
+        self._parameters: dict[str, Any] = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        if not self._parameters:
+            raise ValueError(f"learner of {policy.name}: the model has no parameter that requires a gradient")
+        wrong = sorted({str(p.dtype) for p in self._parameters.values()} - {"torch.float32"})
+        if wrong:
+            raise ValueError(f"learner of {policy.name}: trainable parameters must be float32, got {', '.join(wrong)}")
+        self._optimizer = torch.optim.AdamW(
+            list(self._parameters.values()),
+            lr=config.lr,
+            betas=config.betas,
+            eps=config.eps,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self._reference: dict[str, Any] = {}
+        self.set_reference()
+
+    def snapshot(self) -> Policy:
+        """The policy as it is now."""
+        first = self._first
+        return Policy(first.name, first.version + self.updates, first.base, first.adapter)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copies of the trained parameters by name, on the CPU: what is published and stored."""
+        return {name: p.detach().to("cpu", copy=True) for name, p in self._parameters.items()}
+
+    def set_reference(self) -> None:
+        """Makes the current weights the reference of the KL (the magnet)."""
+        self._reference = {name: p.detach().clone() for name, p in self._parameters.items()}
+
+    def update(self, batch: TokenBatch) -> dict[str, float]:
+        """One update: `epochs` passes over the batch, rows in their fixed order.
+
+        Returns:
+            loss, policy_loss, kl (to the reference), entropy, clipped (share of units), drift (k3 estimate from the
+            policy that sampled): means over the last pass; grad_norm: mean over the steps taken; sampler_gap: mean
+            |log-probability recomputed − recorded| before the first step; rows, tokens (units that carry loss),
+            dropped, steps, skipped, lr, update, seconds. What was not measured is NaN.
+
+        Raises:
+            TrainingFailed: too many skipped steps in a row, or one row that does not fit in memory.
+        """
+        started = time.perf_counter()
+        config = self.config
+        size = config.minibatch_rows or max(batch.rows, 1)
+        # Dropout would make the trainer another policy than the one that spoke.
+        self.model.eval()
+        cuts = [batch.select(start, min(start + size, batch.rows)) for start in range(0, batch.rows, size)]
+        steps = [_Step(part, config.loss, config.part_rows, self.device) for part in cuts if part.units]
+        for step in steps:
+            self._in_memory(step, self._measure_before)
+        norms: list[float] = []
+        skipped = 0
+        gap = math.nan
+        sums = np.zeros(len(MEASURED))
+        for epoch in range(config.epochs):
+            sums[:] = 0.0
+            for number, step in enumerate(steps):
+                self._optimizer.zero_grad(set_to_none=True)
+                measured = self._in_memory(step, self._accumulate)
+                norm = self._descend(measured[0])
+                if norm is None:
+                    skipped += 1
+                else:
+                    norms.append(norm)
+                gap = measured[-1] / step.batch.units if epoch == number == 0 else gap
+                sums += measured
+        self.updates += 1
+        if config.magnet_every and self.updates % config.magnet_every == 0:
+            self.set_reference()
+        metrics = (
+            dict(zip(MEASURED, (sums / max(batch.units, 1)).tolist(), strict=True))
+            if steps
+            else dict.fromkeys(MEASURED, math.nan)
+        )
+        if steps:
+            metrics |= {"loss": float(sums[0]) / len(steps), "policy_loss": float(sums[1]) / len(steps)}
+            metrics["kl"] = metrics["kl"] if steps[0].reference is not None else math.nan
+        return metrics | {
+            "sampler_gap": float(gap),
+            "grad_norm": float(np.mean(norms)) if norms else math.nan,
+            "rows": float(batch.rows),
+            "tokens": float(batch.units),
+            "dropped": float(batch.dropped),
+            "steps": float(len(norms)),
+            "skipped": float(skipped),
+            "lr": config.lr,
+            "update": float(self.updates),
+            "seconds": time.perf_counter() - started,
+        }
+
+    def state(self) -> State:
+        """Arrays by name (weights, reference, optimiser moments) and JSON-able numbers, for `load_state`."""
+        arrays: dict[str, NDArray[np.float32]] = {}
+        steps: dict[str, float] = {}
+        for name, parameter in self._parameters.items():
+            tensors = {"weight": parameter, "reference": self._reference[name]}
+            moments = self._optimizer.state.get(parameter, {})
+            if moments:
+                tensors |= {"exp_avg": moments["exp_avg"], "exp_avg_sq": moments["exp_avg_sq"]}
+                steps[name] = float(moments["step"])
+            arrays |= {f"{kind}/{name}": t.detach().to("cpu", copy=True).numpy() for kind, t in tensors.items()}
+        meta = {
+            "kind": type(self).__name__,
+            "policy": asdict(self._first),
+            "updates": self.updates,
+            "skipped_in_a_row": self._skipped_in_a_row,
+            "steps": steps,
+        }
+        return arrays, meta
+
+    def load_state(self, arrays: Mapping[str, NDArray[np.float32]], meta: Mapping[str, Any]) -> None:
+        """Restores `state()`: what follows is the same, bit for bit, as if training had never stopped.
+
+        Raises:
+            ValueError: state of another kind of learner or agent, or arrays that do not fit. Nothing is changed then.
+        """
+        import torch
+
+        policy = Policy(**meta["policy"])
+        if meta.get("kind") != type(self).__name__ or policy.name != self._first.name:
+            raise ValueError(
+                f"learner state: expected {type(self).__name__} of {self._first.name!r}, "
+                f"got {meta.get('kind')} of {policy.name!r}"
+            )
+        kinds = {
+            n: ("weight", "reference", *(("exp_avg", "exp_avg_sq") if n in meta["steps"] else ()))
+            for n in self._parameters
+        }
+        wanted = {f"{kind}/{name}": tuple(p.shape) for name, p in self._parameters.items() for kind in kinds[name]}
+        got = {name: tuple(array.shape) for name, array in arrays.items()}
+        if wanted != got:
+            wrong = sorted(set(wanted.items()) ^ set(got.items()))
+            raise ValueError(
+                f"learner state of {policy.name!r}: arrays do not fit the model, first of {len(wrong)}: {wrong[0]}"
+            )
+        loaded = {name: torch.tensor(array, device=self.device) for name, array in arrays.items()}
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(loaded[f"weight/{name}"])
+                self._reference[name] = loaded[f"reference/{name}"]
+                self._optimizer.state.pop(parameter, None)
+                if name in meta["steps"]:
+                    self._optimizer.state[parameter] = {
+                        "step": torch.tensor(meta["steps"][name], dtype=torch.float32, device=self.device),
+                        "exp_avg": loaded[f"exp_avg/{name}"],
+                        "exp_avg_sq": loaded[f"exp_avg_sq/{name}"],
+                    }
+        self._first = policy
+        self.updates = int(meta["updates"])
+        self._skipped_in_a_row = int(meta["skipped_in_a_row"])
+
+    # --- inside an update ------------------------------------------------------------------------------------------
+
+    def _measure_before(self, step: _Step) -> None:
+        """π_old where the engine is not trusted, and the reference, on the weights before the first step."""
+        import torch
+
+        config = self.config
+        with torch.no_grad():
+            if config.compare:
+                step.old = self._logprobs(step)
+            if config.measure_kl or config.loss.kl:
+                with self._as_reference():
+                    step.reference = self._logprobs(step)
+
+    def _logprobs(self, step: _Step) -> Tensor:
+        """[U] log-probabilities of a step's units."""
+        import torch
+
+        return torch.cat([unit_logprobs(self.model, part, self.config.temperature)[0] for part, _ in step.parts])
+
+    @contextmanager
+    def _as_reference(self) -> Iterator[None]:
+        """The model with the reference's weights: storages are exchanged, nothing is copied."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.data, self._reference[name] = self._reference[name], parameter.data
+
+    def _accumulate(self, step: _Step) -> NDArray[np.float64]:
+        """Backward through every part of a step. Returns `MEASURED`: two losses, then sums over units."""
+        import torch
+
+        config = self.config
+        total = torch.zeros(len(MEASURED), dtype=torch.float64, device=self.device)
+        self._optimizer.zero_grad(set_to_none=True)
+        for part, units in step.parts:
+            logprobs, entropies = unit_logprobs(self.model, part, config.temperature)
+            result = policy_loss(
+                config.loss,
+                logprobs,
+                entropies,
+                old=part.old_logprobs if step.old is None else step.old[units],
+                advantages=part.advantages,
+                rows=part.rows,
+                turns=part.turns,
+                weights=step.weights[units],
+                units=step.batch.units,
+                reference=None if step.reference is None else step.reference[units],
+                sampler=part.old_logprobs,
+            )
+            result.total.backward()  # type: ignore[no-untyped-call]
+            gap = (logprobs.detach() - part.old_logprobs).abs().sum()
+            numbers = (
+                result.total.detach(),
+                result.policy,
+                result.kl,
+                result.entropy,
+                result.clipped,
+                result.drift,
+                gap,
+            )
+            total += torch.stack([number.double() for number in numbers])
+        return total.cpu().numpy()
+
+    def _descend(self, loss: float) -> float | None:
+        """Clips the gradient and steps; None where the step was skipped."""
+        import torch
+
+        config = self.config
+        norm = float(torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), config.clip_norm or math.inf))
+        if math.isfinite(loss) and math.isfinite(norm) and norm <= (config.spike or math.inf):
+            self._optimizer.step()
+            self._skipped_in_a_row = 0
+            return norm
+        self._optimizer.zero_grad(set_to_none=True)
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= config.patience:
+            raise TrainingFailed(
+                f"learner of {self._first.name}: {self._skipped_in_a_row} steps in a row were skipped, the last with "
+                f"loss {loss} and gradient norm {norm}; try a smaller lr"
+            )
+        return None
+
+    def _in_memory(self, step: _Step, work: Callable[[_Step], T]) -> T:
+        """Runs `work` on a step, in smaller parts as long as memory runs out."""
+        while True:
+            try:
+                return work(step)
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                self._optimizer.zero_grad(set_to_none=True)
+                if step.part_rows <= 1:
+                    raise TrainingFailed(
+                        f"learner of {self._first.name}: a single row of {step.batch.ids.shape[1]} tokens "
+                        "does not fit in memory"
+                    ) from error
+            step.part_rows = -(-step.part_rows // 2)
+            step.split()
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether an allocator gave up (CUDA has a class for it, the CPU allocator only words)."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
