@@ -1,0 +1,1 @@
+"""What runs inside a jail: standard library only, and nothing else of this package."""
