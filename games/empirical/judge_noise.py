@@ -23,7 +23,7 @@ from games.empirical.samples import EmpiricalGame
 from games.empirical.support_slacks import changed_support
 from games.normal_form import Array, NormalFormGame
 
-_HALVINGS = 40
+_HALVINGS = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +146,7 @@ def win_probabilities(game: NormalFormGame) -> Array:
     if abs(total) < 1e-6 and np.abs(payoff).max() <= 1 + 1e-9:
         return np.asarray(np.clip(0.5 * (1.0 + payoff[0]), 0.0, 1.0))
     raise ValueError(
-        "robust_to_judge: expected win probabilities in [0, 1] that add up to 1, or payoffs in [−1, 1] that add up to 0; "
+        "robust_to_judge: expected win probabilities that add up to 1, or payoffs in [−1, 1] that add up to 0; "
         f"got payoffs from {payoff.min():g} to {payoff.max():g} that add up to {total:g}"
     )
 

@@ -22,8 +22,8 @@ def draw(analysis: Analysis) -> Any:
     rows, columns = game.shape
     mean = game.scalar()[0]
     half = 1.96 * analysis.empirical.scalarise(analysis.weights).standard_error()[0, 0]
-    side = 0.42 * max(columns, 4) + 1.8
-    figure = new(2 * side + 1.2, 0.42 * max(rows, 4) + 1.9)
+    cell = 0.42 if max(rows, columns) <= _NUMBERS_UP_TO else 0.25
+    figure = new(2 * (cell * max(columns, 4) + 1.5) + 1.2, cell * max(rows, 4) + 1.9)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, values, title, unit in (
         (panels[0], mean, f"Mean payoff of {game.players[0]}", "utility"),

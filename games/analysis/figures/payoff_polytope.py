@@ -50,7 +50,7 @@ def draw(analysis: Analysis) -> Any:
                 s=55,
                 facecolor="none",
                 edgecolor="black",
-                zorder=4,
+                zorder=6,
                 label=f"max-welfare {concept.upper()}",
             )
     axes.set_xlabel(f"payoff of {short(game.players[0], 24)} (utility)")

@@ -27,11 +27,11 @@ def draw(analysis: Analysis) -> Any:
     colours = {key: COLOURS[n] if n < _NAMED else LIGHT for n, key in enumerate(distinct)}
     if weights.shape[1] == 2:
         return _line(analysis, weights, keys, distinct, colours)
-    figure = new(9.2, 5.4)
+    figure = new(10.2, 5.4)
     axes = figure.add_subplot()
     axes.plot(*np.vstack([_CORNERS, _CORNERS[:1]]).T, color="black", linewidth=0.8)
     at = weights @ _CORNERS
-    axes.scatter(*at.T, s=120, marker="h", color=[colours[key] for key in keys], linewidth=0)
+    axes.scatter(*at.T, s=185, marker="h", color=[colours[key] for key in keys], linewidth=0)
     for corner, name, level in zip(_CORNERS, analysis.game.objectives, ("top", "top", "bottom"), strict=True):
         offset = 0.045 if level == "bottom" else -0.045
         axes.text(corner[0], corner[1] + offset, f"only {short(name, 24)}", ha="center", va=level, fontsize=9)
@@ -48,7 +48,7 @@ def _line(analysis: Analysis, weights: Any, keys: list[Any], distinct: list[Any]
     order = np.argsort(weights[:, 1])
     x = weights[order, 1]
     width = float(np.diff(x).max())
-    figure = new(9.6, 1.5 + 2.5 * game.num_players)
+    figure = new(10.6, 1.5 + 2.5 * game.num_players)
     panels = figure.subplots(game.num_players + 1, 1, sharex=True, height_ratios=[0.35, *[1.0] * game.num_players])
     panels[0].bar(x, 1.0, width=width, color=[colours[keys[n]] for n in order], linewidth=0)
     panels[0].set(yticks=[], ylim=(0, 1), xlim=(x[0], x[-1]))
@@ -91,4 +91,7 @@ def _legend(axes: Any, analysis: Analysis, keys: list[Any], distinct: list[Any],
 
 
 def _listing(names: list[str]) -> str:
-    return short(names[0], 12) if len(names) == 1 else f"{{{short(names[0], 10)}, +{len(names) - 1}}}"
+    if len(names) == 1:
+        return short(names[0], 16)
+    more = f", +{len(names) - 2}" if len(names) > 2 else ""
+    return f"{{{short(names[0], 12)}, {short(names[1], 12)}{more}}}"

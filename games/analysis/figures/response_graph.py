@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from games.analysis.figures.style import COLOURS, GREY, LIGHT, NotApplicable, new, short
+from games.analysis.figures.style import COLOURS, LIGHT, NotApplicable, new, short
+from games.normal_form import Array, NormalFormGame
 
 if TYPE_CHECKING:
     from games.analysis.analyse import Analysis
@@ -16,16 +17,14 @@ _NODES = 16
 
 
 def draw(analysis: Analysis) -> Any:
-    """The profiles with most α-rank mass on a circle (all of them where there are at most 16)."""
+    """The profiles with most α-rank mass, and what next to the heaviest costs least, on a circle: 16 at most."""
     if analysis.alpharank is None:
         raise NotApplicable(f"no α-rank: {analysis.left_out.get('alpharank', 'not computed')}")
     game = analysis.scalar
     mass = np.asarray(analysis.alpharank.joint)
     if mass.shape != game.shape:
         raise NotApplicable(f"α-rank masses have shape {mass.shape}, not one for each profile {game.shape}")
-    order = np.argsort(-mass.reshape(-1), kind="stable")[:_NODES]
-    # Table order around the circle keeps a player's deviations together.
-    nodes = [tuple(int(k) for k in np.unravel_index(n, game.shape)) for n in np.sort(order)]
+    nodes = _nodes(game, mass)
     angle = np.pi / 2 - 2 * np.pi * np.arange(len(nodes)) / len(nodes)
     place = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     figure = new(8.2, 7.2)
@@ -65,8 +64,8 @@ def draw(analysis: Analysis) -> Any:
     points.set(edgecolor="black", linewidth=0.8, zorder=3)
     figure.colorbar(points, ax=axes, label="α-rank mass of the profile", shrink=0.55, pad=0.02)
     for node, (x, y) in zip(nodes, place, strict=True):
-        label = "\n".join(short(game.strategies[i][k], 16) for i, k in enumerate(node))
-        radius = 1.0 + 0.09 + 0.0018 * np.sqrt(areas[node])
+        label = "\n".join(short(game.strategies[i][k]) for i, k in enumerate(node))
+        radius = 1.0 + 0.08 + 0.0026 * np.sqrt(areas[node])
         side = "left" if x > 0.15 else "right" if x < -0.15 else "center"
         level = "bottom" if y > 0.9 else "top" if y < -0.9 else "center"
         axes.text(x * radius, y * radius, label, ha=side, va=level, fontsize=8, linespacing=0.95)
@@ -76,9 +75,21 @@ def draw(analysis: Analysis) -> Any:
         loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=min(3, game.num_players), frameon=False, fontsize=9
     )
     total = int(np.prod(game.shape))
-    shown = f"all {total}" if total <= _NODES else f"the {len(nodes)} heaviest of {total}"
-    axes.set_title(f"Response graph, {shown} profiles (mass {values.sum():.2f})", fontsize=11, color="black")
+    shown = f"all {total}" if total <= _NODES else f"{len(nodes)} of {total}"
+    axes.set_title(f"Response graph, {shown} profiles (mass {values.sum():.2f})", fontsize=11)
     axes.set(xlim=(-1.75, 1.75), ylim=(-1.4, 1.4), aspect="equal")
     axes.set_axis_off()
-    axes.text(0.0, 0.0, "" if len(nodes) > 2 else "one profile a node", color=GREY, fontsize=8)
     return figure
+
+
+def _nodes(game: NormalFormGame, mass: Array) -> list[tuple[int, ...]]:
+    """In table order, which keeps a player's deviations together around the circle."""
+    every = [tuple(int(k) for k in cell) for cell in np.ndindex(*game.shape)]
+    heaviest = max(every, key=lambda cell: float(mass[cell]))
+
+    def importance(cell: tuple[int, ...]) -> tuple[float, float]:
+        moved = [i for i in range(len(cell)) if cell[i] != heaviest[i]]
+        loss = float(game.scalar()[moved[0]][heaviest] - game.scalar()[moved[0]][cell]) if len(moved) == 1 else np.inf
+        return (-float(mass[cell]) if mass[cell] > 1e-4 else 0.0, loss)
+
+    return sorted(sorted(every, key=importance)[:_NODES])
