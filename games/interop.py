@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from games.extensive.tree import TERMINAL, ExtensiveGame
+from games.files.efg import efg_text, read_efg
+from games.files.nfg import nfg_text, read_nfg
 from games.normal_form import Array, NormalFormGame
 
 
@@ -99,3 +102,48 @@ def _one_shot(game: Any) -> NormalFormGame:
 def _distinct(names: list[str], actions: Sequence[int]) -> list[str]:
     """Names as they are, with the action number added where two are the same."""
     return names if len(set(names)) == len(names) else [f"{n} ({a})" for n, a in zip(names, actions, strict=True)]
+
+
+def to_openspiel(game: ExtensiveGame | NormalFormGame) -> Any:
+    """A game that OpenSpiel's algorithms accept.
+
+    A normal-form game becomes a `pyspiel.MatrixGame` (two players) or `pyspiel.TensorGame`; an extensive game goes
+    through the text of `games.files.efg` into OpenSpiel's `efg_game`, which names information sets by numbers of its
+    own.
+
+    Raises:
+        ValueError: the game has more than one objective: scalarise it first.
+    """
+    import pyspiel
+
+    payoff = game.scalar()
+    if isinstance(game, ExtensiveGame):
+        return pyspiel.load_efg_game(efg_text(game))
+    if game.num_players == 2:
+        return pyspiel.create_matrix_game(
+            "game", "game", list(game.strategies[0]), list(game.strategies[1]), payoff[0].tolist(), payoff[1].tolist()
+        )
+    names = [list(row) for row in game.strategies]
+    return pyspiel.create_tensor_game("game", "game", names, [payoff[i].reshape(-1) for i in range(game.num_players)])
+
+
+def to_gambit(game: ExtensiveGame | NormalFormGame) -> Any:
+    """The game as a `pygambit.Game`, of the same kind (tree or table). Payoffs arrive as exact rationals.
+
+    Raises:
+        ValueError: the game has more than one objective: scalarise it first.
+    """
+    import pygambit
+
+    if isinstance(game, ExtensiveGame):
+        return pygambit.read_efg(BytesIO(efg_text(game).encode()))
+    return pygambit.read_nfg(BytesIO(nfg_text(game).encode()))
+
+
+def from_gambit(game: Any) -> ExtensiveGame | NormalFormGame:
+    """A `pygambit.Game`: a tree becomes an `ExtensiveGame`, a table a `NormalFormGame`.
+
+    Raises:
+        ValueError: the tree has no perfect recall.
+    """
+    return read_efg(game.to_efg()) if game.is_tree else read_nfg(game.to_nfg())
