@@ -64,7 +64,7 @@ def test_batch_step_normalises_within_each_place():
 
 
 def test_baselines_are_never_pooled_over_seats():
-    """With win rates .9 and .1 a pooled baseline leaves mostly seat, not skill: only 36 % of its second moment is signal."""
+    """With win rates .9 and .1 only 36 % of the pooled second moment is signal."""
     win = [1.0] * 9 + [0.0]
     first = samples_from(win, "g" * 10, position=0)
     second = samples_from([1 - w for w in win], "g" * 10, position=1)
