@@ -25,11 +25,14 @@ _NEWLINES = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _ANGLES = str.maketrans({"\uff1c": "<", "\ufe64": "<", "\uff1e": ">", "\ufe65": ">", "\u3008": "<", "\u2329": "<"})
 
 _WORD = r"(?:v_?quote|u_?quote|verified|unverified|speech|statement|verdict|judge|reveal(?:ed)?|material)"
-_FORGED = re.compile(rf"<\s*/?\s*{_WORD}\b[^<>\n]{{0,200}}>?|\[\s*/?\s*{_WORD}\b[^\[\]\n]{{0,200}}\]", re.IGNORECASE)
+_FORGED = re.compile(
+    rf"<\s{{0,5}}/?\s{{0,5}}{_WORD}\b[^<>\n]{{0,200}}>?|\[\s{{0,5}}/?\s{{0,5}}{_WORD}\b[^\[\]\n]{{0,200}}\]",
+    re.IGNORECASE,
+)
 _CONTROL = re.compile(
-    r"<\s*[|\uff5c][^<>\n]{0,80}[|\uff5c]?\s*>?"
-    r"|<\s*/?\s*(?:s|bos|eos|pad|unk|think|thinking|start_of_turn|end_of_turn|system|user|assistant|tool_call|tool|im_start|im_end)\s*>"
-    r"|<<\s*/?\s*sys\s*>>|\[\s*/?\s*(?:inst|system_prompt|available_tools|tool_calls)\s*\]"
+    r"<\s{0,5}[|\uff5c][^<>\n]{0,80}[|\uff5c]?\s{0,5}>?"
+    r"|<\s{0,5}/?\s{0,5}(?:s|bos|eos|pad|unk|think|thinking|start_of_turn|end_of_turn|system|user|assistant|tool_call|tool|im_start|im_end)\s{0,5}>"
+    r"|<<\s{0,5}/?\s{0,5}sys\s{0,5}>>|\[\s{0,5}/?\s{0,5}(?:inst|system_prompt|available_tools|tool_calls)\s{0,5}\]"
     r"|^[ \t>#*]*(?:system|assistant|user|human)[ \t]*:",
     re.IGNORECASE | re.MULTILINE,
 )
