@@ -69,11 +69,16 @@ class Analysis:
         """The Nash equilibrium the analysis refers to."""
         return self.equilibria[0]
 
-    def export(self, folder: str | Path, provenance: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Writes data, figures and manifest into a folder; returns the manifest. See `games.analysis.export`."""
-        from games.analysis.export import export
+    def export(
+        self,
+        folder: str | Path,
+        provenance: Mapping[str, Any] | None = None,
+        figures: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """Writes data, figures (None: all) and manifest into a folder; returns the manifest: see `analysis.export`."""
+        from games.analysis.export import FIGURES, export
 
-        return export(self, Path(folder), provenance)
+        return export(self, Path(folder), provenance, FIGURES if figures is None else figures)
 
     def table(self) -> list[list[str]]:
         """Rows of text, the first one the header: one for each strategy of each player."""
@@ -197,5 +202,5 @@ def _preferences(game: NormalFormGame) -> tuple[Array, tuple[tuple[Equilibrium, 
 
     if game.num_objectives not in (2, 3):
         raise ValueError(f"preference map: drawn for two or three objectives, got {game.num_objectives}")
-    weights = simplex_grid(game.num_objectives, 100 if game.num_objectives == 2 else 20)
+    weights = simplex_grid(game.num_objectives, 100 if game.num_objectives == 2 else 16)
     return weights, tuple(tuple(found) for found in preference_map(game, weights))

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import numpy as np
 
 from games.analysis.tables import equilibrium_record, payoff_columns, plain
 from games.empirical.samples import EmpiricalGame
+from games.normal_form import NormalFormGame
 
 if TYPE_CHECKING:
     from games.analysis.analyse import Analysis
@@ -34,40 +35,58 @@ FIGURES = (
 _PACKAGES = ("debate-trainer", "numpy", "scipy", "matplotlib", "pyarrow")
 
 
-def export(analysis: Analysis, folder: Path, provenance: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def export(
+    analysis: Analysis,
+    folder: Path,
+    provenance: Mapping[str, Any] | None = None,
+    figures: Sequence[str] = FIGURES,
+) -> dict[str, Any]:
     """Writes data and figures; what does not apply is left out, with the reason in the manifest.
 
-    Files: `game.nfg` (the scalarised means), `payoffs.csv`, `payoffs.parquet`, `equilibria.json`, `analysis.json`, for
-    each figure of `FIGURES` `<name>.svg` and `<name>.png`, and `manifest.json` last: a folder with one is complete.
+    Files: `game.nfg` and `game.efg` (the scalarised means), `payoffs.csv`, `payoffs.parquet`, `equilibria.json`,
+    `analysis.json`, for each figure of `FIGURES` `<name>.svg` and `<name>.png`, and `manifest.json` last: a folder with
+    one is complete.
 
     Args:
         analysis: what to write.
         folder: where; made if missing. Files of an earlier export are replaced, and the earlier manifest removed first.
         provenance: anything else the manifest should say (judge and policy versions, commit, run id).
+        figures: which of `FIGURES` to draw.
 
     Returns:
         The manifest as written.
 
     Raises:
         OSError: the folder cannot be written.
+        ValueError: an unknown figure.
     """
-    from games.files.nfg import write_nfg
-
+    unknown = sorted(set(figures) - set(FIGURES))
+    if unknown:
+        raise ValueError(f"figures: expected names among {FIGURES}, got {unknown}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").unlink(missing_ok=True)
     left_out = dict(analysis.left_out)
-    write_nfg(analysis.scalar, folder / "game.nfg")
+    files = []
+    for name, write in (("game.nfg", _write_nfg), ("game.efg", _write_efg)):
+        try:
+            write(analysis.scalar, folder / name)
+            files.append(name)
+        except ValueError as error:  # a strategy name that the format cannot hold
+            left_out[name] = str(error)
+            (folder / name).unlink(missing_ok=True)
     columns = payoff_columns(analysis.empirical)
     _write_csv(columns, folder / "payoffs.csv")
     _write_parquet(columns, folder / "payoffs.parquet")
     _write_json(_equilibria(analysis), folder / "equilibria.json")
     _write_json(_numbers(analysis), folder / "analysis.json")
-    files = ["game.nfg", "payoffs.csv", "payoffs.parquet", "equilibria.json", "analysis.json"]
+    files += ["payoffs.csv", "payoffs.parquet", "equilibria.json", "analysis.json"]
     from games.analysis.figures.style import NotApplicable, save
 
     for name in FIGURES:
         draw = import_module(f"games.analysis.figures.{name}").draw
         try:
+            if name not in figures:
+                raise NotApplicable("not asked for")
             figure = draw(analysis)
         except NotApplicable as reason:
             left_out[f"figure {name}"] = str(reason)
@@ -93,6 +112,19 @@ def export(analysis: Analysis, folder: Path, provenance: Mapping[str, Any] | Non
     )
     _write_json(manifest, folder / "manifest.json")
     return dict(manifest)
+
+
+def _write_nfg(game: NormalFormGame, path: Path) -> None:
+    from games.files.nfg import write_nfg
+
+    write_nfg(game, path)
+
+
+def _write_efg(game: NormalFormGame, path: Path) -> None:
+    from games.analysis.simultaneous import as_tree
+    from games.files.efg import write_efg
+
+    write_efg(as_tree(game), path)
 
 
 def samples_hash(empirical: EmpiricalGame) -> str:

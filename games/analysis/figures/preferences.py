@@ -31,7 +31,7 @@ def draw(analysis: Analysis) -> Any:
     axes = figure.add_subplot()
     axes.plot(*np.vstack([_CORNERS, _CORNERS[:1]]).T, color="black", linewidth=0.8)
     at = weights @ _CORNERS
-    axes.scatter(*at.T, s=185, marker="h", color=[colours[key] for key in keys], linewidth=0)
+    axes.scatter(*at.T, s=280, marker="h", color=[colours[key] for key in keys], linewidth=0)
     for corner, name, level in zip(_CORNERS, analysis.game.objectives, ("top", "top", "bottom"), strict=True):
         offset = 0.045 if level == "bottom" else -0.045
         axes.text(corner[0], corner[1] + offset, f"only {short(name, 24)}", ha="center", va=level, fontsize=9)

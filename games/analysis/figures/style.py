@@ -33,9 +33,11 @@ def save(figure: Any, path: Path) -> None:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     with rc_context({"svg.hashsalt": path.name, "svg.fonttype": "none", "path.simplify": True}):
-        FigureCanvasSVG(figure).print_svg(str(path.with_suffix(".svg")), metadata={"Date": None})
         FigureCanvasAgg(figure)
+        figure.draw_without_rendering()  # lays out once; both files then keep these places
+        figure.set_layout_engine("none")
         figure.savefig(str(path.with_suffix(".png")), dpi=160, metadata={"Software": None})
+        FigureCanvasSVG(figure).print_svg(str(path.with_suffix(".svg")), metadata={"Date": None})
 
 
 def short(name: str, length: int = 18) -> str:
