@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from games.extensive.sequences import CounterfactualPayoffs, PlayerSequences, realisation
+from games.extensive.sequences import PlayerSequences, realisation
 from games.extensive.tree import ExtensiveGame
 from games.normal_form import Array
 
@@ -42,7 +42,7 @@ def best_response(game: ExtensiveGame, policy: Any, player: int) -> BestResponse
     if not 0 <= player < game.num_players:
         raise ValueError(f"player: expected 0 … {game.num_players - 1}, got {player}")
     sigma = game.policy(policy)
-    earnings = CounterfactualPayoffs(game, player)(_plans(game, sigma))
+    earnings = game.counterfactual_payoffs[player](_plans(game, sigma))
     mine = game.sequences[player]
     value = best_value(mine, earnings)
     sigma[mine.start : mine.stop] = _pure(mine, earnings)
@@ -75,7 +75,7 @@ def regrets_tabular(game: ExtensiveGame, policy: Any) -> Array:
     plans = _plans(game, game.policy(policy))
     gains = []
     for i, sequences in enumerate(game.sequences):
-        earnings = CounterfactualPayoffs(game, i)(plans)
+        earnings = game.counterfactual_payoffs[i](plans)
         current = float(plans[i] @ earnings)
         gains.append(max(0.0, float(best_value(sequences, earnings)) - current))
     return np.array(gains)

@@ -137,7 +137,8 @@ class _Seat:
 
     def __init__(self, game: ExtensiveGame, player: int, weights: Array | None) -> None:
         self.sequences: PlayerSequences = game.sequences[player]
-        self.payoffs = CounterfactualPayoffs(game, player, weights)
+        shared = weights is None
+        self.payoffs = game.counterfactual_payoffs[player] if shared else CounterfactualPayoffs(game, player, weights)
         uniform = game.uniform_policy()[self.sequences.start : self.sequences.stop]
         if weights is not None:
             uniform = np.repeat(uniform[:, None], len(weights), axis=1)

@@ -11,7 +11,7 @@ import numpy as np
 
 from games.equilibrium import NotConverged
 from games.extensive.best_response import regrets_tabular
-from games.extensive.sequences import CounterfactualPayoffs, PlayerSequences
+from games.extensive.sequences import PlayerSequences
 from games.extensive.tree import ExtensiveGame
 from games.normal_form import Array
 
@@ -60,7 +60,7 @@ def sequence_form_lp(game: ExtensiveGame, tolerance: float = 1e-7) -> SequenceFo
             f"sequence_form_lp: expected a zero-sum game, got payoffs {payoff[z].tolist()} at terminal {z}"
         )
     row, column = game.sequences
-    a = csr_matrix(CounterfactualPayoffs(game, 0).matrix)
+    a = csr_matrix(game.counterfactual_payoffs[0].matrix)
     constraints, other = _plan_constraints(row), _plan_constraints(column)
     n, m = a.shape[0], other.shape[0]
     answer = linprog(

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from games.normal_form import Array, NormalFormGame
 
 if TYPE_CHECKING:
-    from games.extensive.sequences import PlayerSequences
+    from games.extensive.sequences import CounterfactualPayoffs, PlayerSequences
 
 IntArray = NDArray[np.int64]
 
@@ -183,6 +183,17 @@ class ExtensiveGame:
         from games.extensive.sequences import player_sequences
 
         return tuple(player_sequences(self, i) for i in range(self.num_players))
+
+    @cached_property
+    def counterfactual_payoffs(self) -> tuple[CounterfactualPayoffs, ...]:
+        """For each player of a scalar game, its payoffs by own sequence as a function of the others' realisation plans.
+
+        Raises:
+            ValueError: the game has more than one objective.
+        """
+        from games.extensive.sequences import CounterfactualPayoffs
+
+        return tuple(CounterfactualPayoffs(self, i) for i in range(self.num_players))
 
     def children(self, node: int) -> range:
         """The child nodes, in the order of the actions."""

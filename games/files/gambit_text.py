@@ -185,7 +185,7 @@ def number(value: float) -> str:
 
 
 def chances(values: Iterable[float]) -> list[str]:
-    """Probabilities that add up to exactly one: small fractions, else decimals of which the largest takes the rounding."""
+    """Probabilities that add up to exactly 1: small fractions, else decimals, the largest takes the rounding."""
     given = [float(value) for value in values]
     simple = [Fraction(value).limit_denominator(100_000) for value in given]
     if sum(simple) == 1 and [float(p) for p in simple] == given:
