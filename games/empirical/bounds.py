@@ -1,6 +1,6 @@
 """How large NashConv can be, given only samples: bounds that hold at every sample size and for every profile at once.
 
-1. Every cell's mean gets a confidence sequence; δ is split evenly over the cells (and players, unless constant-sum).
+1. Every cell's mean gets a confidence sequence; δ is split evenly over cells (and players, unless constant-sum).
 2. NashConv is bounded over the box of all games inside the intervals. A deviation's gain is linear in the payoffs, so
    each extreme is reached at a corner given by the signs of its coefficients.
 
@@ -15,8 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from games.empirical.bernstein import segment_intervals
 from games.empirical.confidence import mean_interval
-from games.empirical.samples import EmpiricalGame
+from games.empirical.samples import EmpiricalGame, IntArray
 from games.normal_form import Array, Profile, deviation_payoffs
 
 
@@ -28,7 +29,8 @@ def nash_conv_bounds(
 ) -> tuple[float, float]:
     """Bounds on the true NashConv of a profile, both right with probability 1 − δ at all sample sizes simultaneously.
 
-    The independent observations are the clusters: a cell's matches of one cluster count as their mean. Failed episodes
+    The independent observations are the clusters: a cell's matches of one cluster count as their mean, and should all
+    be played before one looks. Failed episodes
     are left out, which assumes that failing does not depend on the reward that would have been.
 
     Args:
@@ -56,45 +58,63 @@ def cell_intervals(
 ) -> tuple[Array, Array]:
     """Simultaneous confidence sequences of all cell means.
 
+    Each is where a beta-binomial and an empirical-Bernstein sequence agree, at half the error probability each: the
+    first is narrow for wins and losses, the second for rewards that hardly vary.
+
     Returns:
         low, high [P, k_0, …]; for constant-sum games of two players [1, k_0, k_1], player 0's, as the other's follow.
 
     Raises:
         ValueError: several objectives, delta outside (0, 1), or a reward outside the range.
     """
-    total, count, (bottom, top) = cell_totals(empirical, payoff_range)
     if not 0 < delta < 1:
         raise ValueError(f"delta: expected a probability in (0, 1), got {delta}")
-    low, high = mean_interval(total, count, delta / total.size)
+    bottom, top = declared_range(empirical, payoff_range)
+    players, size = judged_players(empirical), int(np.prod(empirical.shape))
+    share = 0.5 * delta / (players * size)
+    lows, highs = [], []
+    for i in range(players):
+        units, cells = _units(empirical, i, bottom, top)
+        total, count = (np.bincount(cells, weights=w, minlength=size) for w in (units, np.ones(len(units))))
+        wide = mean_interval(total, count, share)
+        other = segment_intervals(units, cells, size, share)
+        lows.append(np.maximum(wide[0], other[0]))
+        highs.append(np.minimum(wide[1], other[1]))
+    low, high = (np.array(ends).reshape(players, *empirical.shape) for ends in (lows, highs))
+    # Where the two disagree altogether (probability below delta) the interval would be empty: keep its middle.
+    low, high = np.minimum(low, 0.5 * (low + high)), np.maximum(high, 0.5 * (low + high))
     return bottom + (top - bottom) * low, bottom + (top - bottom) * high
 
 
-def cell_totals(
-    empirical: EmpiricalGame, payoff_range: tuple[float, float] | None = None
-) -> tuple[Array, Array, tuple[float, float]]:
-    """Sums and numbers of cluster means, scaled to [0, 1], for each cell.
+def judged_players(empirical: EmpiricalGame) -> int:
+    """How many players' rewards need intervals of their own: one in a constant-sum game of two.
 
-    Returns:
-        total, count [P or 1, k_0, …] as in `cell_intervals`, and the payoff range used.
+    Raises:
+        ValueError: several objectives.
     """
     if empirical.num_objectives != 1:
         raise ValueError(
             f"this needs one objective, got {empirical.num_objectives} {empirical.objectives}: scalarise first"
         )
-    players = 1 if empirical.num_players == 2 and empirical.constant_sum() is not None else empirical.num_players
-    bottom, top = declared_range(empirical, payoff_range)
-    groups, size = empirical.num_clusters, int(np.prod(empirical.shape))
-    total, count = np.zeros((players, size)), np.zeros((players, size))
-    for i in range(players):
-        rewards = empirical.rewards[:, i, 0]
-        known = np.isfinite(rewards)
-        pairs, pair, matches = np.unique(
-            empirical.cells[known] * groups + empirical.clusters[known], return_inverse=True, return_counts=True
-        )
-        unit = np.bincount(pair.reshape(-1), weights=(rewards[known] - bottom) / (top - bottom), minlength=len(pairs))
-        total[i] = np.bincount(pairs // groups, weights=unit / matches, minlength=size)
-        count[i] = np.bincount(pairs // groups, minlength=size)
-    return total.reshape(players, *empirical.shape), count.reshape(players, *empirical.shape), (bottom, top)
+    return 1 if empirical.num_players == 2 and empirical.constant_sum() is not None else empirical.num_players
+
+
+def _units(empirical: EmpiricalGame, player: int, bottom: float, top: float) -> tuple[Array, IntArray]:
+    """[U] cluster means scaled to [0, 1] and their cells, sorted by cell and then by first appearance."""
+    rewards = empirical.rewards[:, player, 0]
+    known = np.flatnonzero(np.isfinite(rewards))
+    groups = empirical.num_clusters
+    pairs, first, pair, matches = np.unique(
+        empirical.cells[known] * groups + empirical.clusters[known],
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    scaled = (rewards[known] - bottom) / (top - bottom)
+    means = np.bincount(pair.reshape(-1), weights=scaled, minlength=len(pairs)) / matches
+    cells = pairs // groups
+    order = np.lexsort((first, cells))
+    return np.clip(means[order], 0.0, 1.0), cells[order]
 
 
 def declared_range(empirical: EmpiricalGame, payoff_range: tuple[float, float] | None = None) -> tuple[float, float]:
@@ -103,6 +123,8 @@ def declared_range(empirical: EmpiricalGame, payoff_range: tuple[float, float] |
     Raises:
         ValueError: a reward lies outside, or the range is empty.
     """
+    if not np.isfinite(empirical.rewards).any():
+        raise ValueError("rewards: none is known, so there is nothing to bound")
     least, most = float(np.nanmin(empirical.rewards)), float(np.nanmax(empirical.rewards))
     if payoff_range is None:
         if least >= -1.0 and most <= 1.0:

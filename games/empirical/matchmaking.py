@@ -20,8 +20,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from games.empirical.bounds import cell_totals
-from games.empirical.confidence import mean_interval
+from games.empirical.bounds import cell_intervals
 from games.empirical.matrix_games import solve_matrix_games
 from games.empirical.samples import EmpiricalGame, IntArray
 from games.normal_form import Array, NormalFormGame, deviation_payoffs
@@ -53,9 +52,8 @@ def next_matches(
         raise ValueError(f"budget: expected at least one match, got {budget}")
     if rule not in _RULES:
         raise ValueError(f"rule: expected one of {sorted(_RULES)}, got {rule!r}")
-    total, count, _ = cell_totals(empirical, payoff_range)
-    low, high = mean_interval(total, count, delta / total.size)
-    played = count.min(axis=0)
+    low, high = cell_intervals(empirical, delta, payoff_range)
+    played = empirical.observed()[:, 0].min(axis=0).astype(np.float64)
     plan = whole_matches(_RULES[rule](low, high, played, budget), budget)
     cells = np.repeat(np.arange(plan.size), plan.reshape(-1))
     return np.stack(np.unravel_index(cells, empirical.shape), axis=1).astype(np.int64)

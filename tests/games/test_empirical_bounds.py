@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from games import EmpiricalGame, NormalFormGame, nash_conv_bounds, next_matches
+from games.empirical.bernstein import segment_intervals
 from games.empirical.bounds import box_nash_conv, box_nash_conv_zero_sum, cell_intervals
 from games.empirical.confidence import log_wealth, mean_interval
 from games.empirical.matchmaking import adaptive_zero_sum, certified_gap, fill, open_edges, whole_matches
@@ -56,6 +57,27 @@ def test_confidence_sequence_covers_at_all_times(mean, binary):
     )
     ever = (wealth > np.log(10)).any(axis=1).mean()
     assert ever <= 0.1 + 3 * np.sqrt(0.09 / 800)
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.5])
+def test_bernstein_sequence_covers_at_all_times(spread):
+    """400 paths looked at on a grid of times; the interval of each time must hold the mean (Theorem 2: δ = 0.1)."""
+    rng = np.random.default_rng(8)
+    x = 0.4 + spread * (rng.uniform(size=(400, 500)) - 0.4 if spread == 0.5 else rng.uniform(-1, 1, size=(400, 500)))
+    mean = 0.4 + spread * (0.1 if spread == 0.5 else 0.0)
+    missed = np.zeros(400, bool)
+    for n in (1, 2, 5, 10, 20, 50, 100, 200, 350, 500):
+        low, high = segment_intervals(x[:, :n].reshape(-1), np.repeat(np.arange(400), n), 400, 0.1)
+        missed |= (low > mean) | (high < mean)
+    assert missed.mean() <= 0.1 + 3 * np.sqrt(0.09 / 400)
+
+
+def test_bernstein_is_narrower_where_rewards_hardly_vary():
+    x = np.full(300, 0.4) + np.random.default_rng(0).uniform(-0.01, 0.01, size=300)
+    low, high = segment_intervals(x, np.zeros(300, np.int64), 2, 0.05)
+    wide = mean_interval(x.sum(), 300.0, 0.05)
+    assert high[0] - low[0] < 0.5 * (wide[1] - wide[0])
+    assert (low[1], high[1]) == (0.0, 1.0)
 
 
 def corners(low, high):
@@ -109,8 +131,10 @@ def test_clusters_are_the_observations():
     rewards = np.stack([won, 1 - won], axis=1)
     by_cluster = EmpiricalGame.from_samples(np.zeros((1000, 2), int), rewards, np.repeat(np.arange(20), 50))
     low, high = cell_intervals(by_cluster, 0.05)
-    expected = mean_interval(won[::50].sum(), 20.0, 0.05)
-    assert (low.item(), high.item()) == pytest.approx((float(expected[0]), float(expected[1])))
+    once = EmpiricalGame.from_samples(np.zeros((20, 2), int), rewards[::50])
+    expected = [v.item() for v in cell_intervals(once, 0.05)]
+    assert [low.item(), high.item()] == pytest.approx(expected)
+    assert high - low > 0.3  # 20 observations, not 1,000
 
 
 def test_bounds_refuse_an_undeclared_range():
@@ -118,6 +142,8 @@ def test_bounds_refuse_an_undeclared_range():
     with pytest.raises(ValueError, match="payoff_range"):
         nash_conv_bounds(game, [[1], [1]])
     assert nash_conv_bounds(game, [[1], [1]], payoff_range=(-3, 3)) == (0.0, 0.0)
+    with pytest.raises(ValueError, match="none is known"):
+        nash_conv_bounds(EmpiricalGame.from_samples([[0, 0]], [[np.nan, np.nan]]), [[1], [1]])
     with pytest.raises(ValueError, match="holds all rewards"):
         nash_conv_bounds(game, [[1], [1]], payoff_range=(0, 1))
     with pytest.raises(ValueError, match=r"profile\[0\]"):

@@ -27,7 +27,7 @@ def draw(analysis: Analysis) -> Any:
     colours = {key: COLOURS[n] if n < _NAMED else LIGHT for n, key in enumerate(distinct)}
     if weights.shape[1] == 2:
         return _line(analysis, weights, keys, distinct, colours)
-    figure = new(10.2, 5.4)
+    figure = new(11.6, 5.4)
     axes = figure.add_subplot()
     axes.plot(*np.vstack([_CORNERS, _CORNERS[:1]]).T, color="black", linewidth=0.8)
     at = weights @ _CORNERS
