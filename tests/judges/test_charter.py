@@ -11,11 +11,14 @@ import pytest
 from judges import (
     Case,
     Certificate,
+    Choice,
+    Completion,
     Evidence,
     Gates,
     GaugeReport,
     LabelledCase,
     Labels,
+    LLMJudge,
     Rating,
     Refusal,
     ScriptedJudge,
@@ -314,6 +317,37 @@ def test_bad_labels_and_gates():
     ):
         with pytest.raises(ValueError, match="Gates"):
             Gates(**wrong)
+
+
+def engine(truth, favour):
+    """A language model that knows the truth, with a taste for what is shown first on a share of the items."""
+
+    async def complete(requests):
+        answers = []
+        for request in requests:
+            text = request.messages[1].text
+            i = int(text.split("> question ")[1].split("\n")[0])
+            first = "yes" if text.index("> yes") < text.index("> no") else "no"
+            believed = first if i % 100 < favour * 100 else ("yes", "no")[int(truth[i])]
+            label = "A" if believed == first else "B"
+            answers.append(
+                Completion(choices=tuple(Choice(c, None, -0.02 if c == label else -4.0) for c in request.choices))
+            )
+        return answers
+
+    return complete
+
+
+def test_averaging_both_orders_does_not_hide_a_taste_for_the_first(tmp_path):
+    labels, truth = make_labels()
+    sound = gauge(LLMJudge(engine(truth, 0.0), model="m"), labels, seals=SealBook(tmp_path / "sound.jsonl"))
+    assert bless(sound, TODAY).blessed, [c for c in sound.checks if c.blocks]
+    biased = gauge(LLMJudge(engine(truth, 0.3), model="m"), labels, seals=SealBook(tmp_path / "biased.jsonl"))
+    assert biased.check("swap_consistency").value == 150 / 240  # 90 of the 240 items follow the order
+    assert biased.check("first_position").value == pytest.approx(0.5 + 90 / 240 / 2)
+    assert {"swap_consistency", "first_position"} <= {c.name for c in biased.checks if c.blocks}
+    anonymous = gauge(LLMJudge(engine(truth, 0.0)), labels, seals=SealBook(tmp_path / "anonymous.jsonl"))
+    assert [c.name for c in anonymous.checks if c.blocks] == ["identity"]
 
 
 # --- certificate ----------------------------------------------------------------------------------------------------

@@ -133,6 +133,22 @@ def test_measures():
         make_rule("validity")(record(measures={"validity": (1.0,)}))
 
 
+def finals(verifier, *texts, gold="18", case=CASE):
+    return values(
+        "correct", record(answers=(None,) * len(texts), finals=texts, gold=gold, case=case), verifier=verifier
+    )
+
+
+def test_correct_asks_a_verifier():
+    assert finals("exact", "Paris", "Lyon", None, gold="Paris") == [1.0, 0.0, "abstain"]
+    assert finals("numeric", "#### 18", "$18.00", "#### 17", "many") == [1.0, 1.0, 0.0, "abstain"]
+    assert finals("choice", "no", "B", "yes", "concrete", gold="no") == [1.0, 1.0, 0.0, "abstain"]
+    assert finals("numeric", "18", gold="eighteen or so") == ["error"]
+    assert finals("choice", "no", gold="maybe") == ["error"]
+    assert values("correct", record(finals=("a", "b"))) == ["abstain", "abstain"]
+    assert values("correct", record(gold="a")) == ["abstain", "abstain"]
+
+
 @pytest.mark.parametrize(
     ("name", "params", "word"),
     [
@@ -142,6 +158,7 @@ def test_measures():
         ("brevity", {"budget": 0}, "positive"),
         ("brevity", {"budget": "ten"}, "brevity"),
         ("log_score", {"epsilon": 0.0}, "epsilon"),
+        ("judge_log_score", {"epsilon": 1.0}, "epsilon"),
         ("correct", {"verifier": "guess"}, "expected exact"),
         ("win", {"verdicts": "best"}, "expected mean"),
     ],
