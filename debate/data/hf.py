@@ -57,10 +57,13 @@ def _rows(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
             f"data: {source.path} is no local file; the hub needs the package: pip install datasets"
         ) from None
     name = fill_in(source.path)
+    if (source.beside / name).is_dir():  # a folder laid out as on the hub
+        name = str(source.beside / name)
     try:
         rows = datasets.load_dataset(name, source.options.get("config"), split=source.split or "train")
-    except (OSError, ValueError) as error:
-        raise UserError(f"data: {name}: cannot be loaded from the Hugging Face hub ({error})") from None
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        reason = error.__cause__ or error
+        raise UserError(f"data: {name}: cannot be loaded by the package datasets ({reason})") from None
     for number, row in enumerate(rows, 1):
         yield f"{name}: row {number}", row
 

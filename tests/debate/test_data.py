@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -250,6 +252,39 @@ def test_nested_columns_constant_options_and_label_forms(tmp_path: Path) -> None
     assert load("hf", path, columns={"question": "q", "label": "n"}, choices=["no", "yes"])[0].label == 1
     boolean = load("hf", path, columns={"question": "q", "label": "t"}, choices=[True, False], labels=[True, False])[0]
     assert (boolean.options, boolean.label) == (("yes", "no"), 0)
+
+
+HUB = """
+import sys
+from debate.data import load_questions
+from debate.errors import UserError
+spec = {"adapter": "hf", "path": sys.argv[1], "columns": {"question": "q", "label": "a"}, "choices": ["yes", "no"]}
+for split in ("train", "test"):
+    questions = load_questions({**spec, "split": split})
+    print(split, *(f"{q.id}:{q.question}:{q.options[q.label]}" for q in questions))
+try:
+    load_questions({**spec, "path": "nobody/nothing", "split": "train"})
+except UserError as error:
+    print(str(error).partition(" (")[0])
+"""
+
+
+def test_a_data_set_of_the_datasets_package_is_read_by_its_own_splits(tmp_path: Path) -> None:
+    """A folder laid out as on the hub, opened through the package `datasets`, in a process of its own and offline."""
+    pytest.importorskip("datasets")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    write(folder / "train.jsonl", [{"q": f"t{i}?", "a": ("yes", "no")[i % 2]} for i in range(3)])
+    write(folder / "test.jsonl", [{"q": "e0?", "a": "no"}, {"q": "e1?", "a": "yes"}])
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", HUB, str(folder)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines() == [
+        "train mine-train-000000:t0?:yes mine-train-000001:t1?:no mine-train-000002:t2?:yes",
+        "test mine-test-000000:e0?:no mine-test-000001:e1?:yes",
+        "data: nobody/nothing: cannot be loaded by the package datasets",
+    ], done.stderr
 
 
 BAD_ROWS = [
