@@ -6,7 +6,7 @@ A failed episode has NaN rewards; it is left out of every mean and counted. A ce
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class EmpiricalGame:
-    """Samples of a normal-form game. Build it with `from_samples`, which checks them.
+    """Samples of a normal-form game.
 
     Attributes:
         profiles: [N, P] which strategy each player used in each match.
@@ -39,22 +39,21 @@ class EmpiricalGame:
     objectives: tuple[str, ...]
     strategies: tuple[tuple[str, ...], ...]
 
-    @classmethod
-    def from_samples(
-        cls,
+    def __init__(
+        self,
         profiles: ArrayLike,
         rewards: ArrayLike,
-        clusters: Sequence[Any] | NDArray[Any] | None = None,
+        clusters: Iterable[Hashable] | None = None,
         players: Iterable[str] | None = None,
         objectives: Iterable[str] | None = None,
         strategies: Iterable[Iterable[str]] | None = None,
-    ) -> EmpiricalGame:
-        """Checks samples and numbers the clusters.
+    ) -> None:
+        """Checks the samples and numbers the clusters in the order they appear.
 
         Args:
             profiles: [N, P] strategy indices.
             rewards: [N, P, C], or [N, P] for one objective; NaN for a failed episode.
-            clusters: [N] ids of any hashable, sortable kind; None makes every match its own cluster.
+            clusters: [N] ids, such as (question, seed); None makes every match its own cluster.
             players: P names; numbers by default.
             objectives: C names; numbers by default.
             strategies: names of each player's strategies; by default as many as the largest index says.
@@ -68,16 +67,11 @@ class EmpiricalGame:
         if values.ndim == 2:
             values = values[:, :, None]
         if values.ndim != 3 or values.shape[:2] != (count, width) or values.shape[2] == 0:
-            raise ValueError(
-                f"rewards: expected shape [{count}, {width}, C] (matches, players, objectives), got {values.shape}"
-            )
+            wanted = f"[{count}, {width}, C] (matches, players, objectives)"
+            raise ValueError(f"rewards: expected shape {wanted}, got {values.shape}")
         if np.isinf(values).any():
             match = int(np.argwhere(np.isinf(values))[0, 0])
             raise ValueError(f"rewards: expected finite numbers or NaN, got an infinite one in match {match}")
-        ids = np.arange(count) if clusters is None else np.asarray(clusters)
-        if ids.shape != (count,):
-            raise ValueError(f"clusters: expected one id for each of {count} matches, got shape {ids.shape}")
-        numbered = np.unique(ids, return_inverse=True)[1].astype(np.int64).reshape(count)
         rows: list[Any] = [[str(k) for k in range(int(index[:, i].max()) + 1)] for i in range(width)]
         if strategies is not None:
             rows = [tuple(row) for row in strategies]
@@ -87,16 +81,28 @@ class EmpiricalGame:
         for i, row in enumerate(names):
             if index[:, i].max() >= len(row):
                 raise ValueError(f"profiles: player {i} has {len(row)} strategies, got index {int(index[:, i].max())}")
+        numbered = _numbered(clusters, count)
         for array in (index, values, numbered):
             array.setflags(write=False)
-        return cls(
-            index,
-            values,
-            numbered,
-            _names(players, width, "players"),
-            _names(objectives, values.shape[2], "objectives"),
-            names,
-        )
+        object.__setattr__(self, "profiles", index)
+        object.__setattr__(self, "rewards", values)
+        object.__setattr__(self, "clusters", numbered)
+        object.__setattr__(self, "players", _names(players, width, "players"))
+        object.__setattr__(self, "objectives", _names(objectives, values.shape[2], "objectives"))
+        object.__setattr__(self, "strategies", names)
+
+    @classmethod
+    def from_samples(
+        cls,
+        profiles: ArrayLike,
+        rewards: ArrayLike,
+        clusters: Iterable[Hashable] | None = None,
+        players: Iterable[str] | None = None,
+        objectives: Iterable[str] | None = None,
+        strategies: Iterable[Iterable[str]] | None = None,
+    ) -> EmpiricalGame:
+        """The same as the constructor, named for what it takes."""
+        return cls(profiles, rewards, clusters, players, objectives, strategies)
 
     @property
     def num_players(self) -> int:
@@ -295,3 +301,16 @@ def _as_indices(profiles: ArrayLike) -> IntArray:
         match = int(wrong[0, 0])
         raise ValueError(f"profiles: expected non-negative whole numbers, got {given[match].tolist()} in match {match}")
     return index
+
+
+def _numbered(clusters: Iterable[Hashable] | None, count: int) -> IntArray:
+    if clusters is None:
+        return np.arange(count, dtype=np.int64)
+    ids = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)
+    if len(ids) != count:
+        raise ValueError(f"clusters: expected one id for each of {count} matches, got {len(ids)}")
+    seen: dict[Hashable, int] = {}
+    try:
+        return np.array([seen.setdefault(one, len(seen)) for one in ids], dtype=np.int64)
+    except TypeError as error:
+        raise ValueError(f"clusters: expected hashable ids ({error})") from None

@@ -72,6 +72,13 @@ def test_standard_error_sees_clusters():
     assert clustered.standard_error()[0, 0, 0] == pytest.approx(x[::4].std(ddof=1) / np.sqrt(30), rel=1e-12)
 
 
+def test_clusters_can_be_any_ids():
+    named = EmpiricalGame([[0], [0], [0]], [[1.0], [2.0], [4.0]], [("q7", 0), ("q1", 0), ("q7", 0)])
+    assert named.clusters.tolist() == [0, 1, 0]
+    with pytest.raises(ValueError, match="hashable"):
+        EmpiricalGame([[0]], [[1.0]], [["a"]])
+
+
 def test_standard_error_is_not_known_from_one_cluster():
     game = EmpiricalGame.from_samples([[0], [0]], [[1.0], [2.0]], [7, 7])
     assert np.isnan(game.standard_error()).all()
