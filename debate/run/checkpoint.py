@@ -1,8 +1,8 @@
 """Checkpoints: whole or not there.
 
-A checkpoint is a folder with `state.json`, `arrays.safetensors` and, last, `complete.json`, which holds the hash of the
-other two. It is written beside its place and moved there in one step, so that a crash at any moment leaves the newest
-whole one in place. Arrays are named numpy arrays; nothing is pickled.
+A checkpoint is a folder with `state.json`, `arrays.safetensors` and, last, `complete.json`, which holds hash and size
+of the other two. It is written beside its place and moved there in one step, so that a crash at any moment leaves the
+newest whole one in place. Arrays are named numpy arrays; nothing is pickled.
 
     checkpoints/update-000012/     state to resume from; old ones are pruned
     checkpoints/snapshots/<name>/  policies that a league plays against; kept
@@ -29,6 +29,7 @@ from debate.run.codec import dumps
 from debate.run.files import sync_folder
 
 VERSION = 1
+FILES = ("arrays.safetensors", "state.json")
 Array = NDArray[Any]
 _UPDATE = re.compile(r"update-(\d{6,})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -86,7 +87,8 @@ class Checkpoints:
     def prune(self, keep: int = 2, named: Collection[int] = ()) -> list[int]:
         """Removes all but the newest `keep` whole checkpoints and the `named` ones; returns the updates removed.
 
-        Damaged checkpoints newer than those kept stay, to be looked at.
+        Damaged checkpoints newer than those kept stay, to be looked at. Here a checkpoint counts as whole by its marker
+        and the sizes of its files; hashes are held when it is read.
         """
         if keep < 1:
             raise ValueError(f"keep: expected 1 or more, got {keep}")
@@ -98,11 +100,7 @@ class Checkpoints:
                     shutil.rmtree(path)
                     removed.append(update)
                 continue
-            try:
-                _check(path)
-                whole += 1
-            except Damaged:
-                continue
+            whole += _looks_whole(path)
         for rest in self.folder.glob(".update-*"):  # what a crash left half written
             shutil.rmtree(rest, ignore_errors=True)
         return sorted(removed)
@@ -145,10 +143,11 @@ class Checkpoints:
 
         # 1. Everything in memory, so that an array or a state that cannot be written fails before anything is.
         files = {
-            "arrays.safetensors": save({name: np.asarray(array, order="C") for name, array in arrays.items()}),
-            "state.json": dumps(dict(state)).encode(),
+            FILES[0]: save({name: np.asarray(array, order="C") for name, array in arrays.items()}),
+            FILES[1]: dumps(dict(state)).encode(),
         }
-        marker = dumps({"version": VERSION, "sha256": {name: sha256(data).hexdigest() for name, data in files.items()}})
+        sums = {name: [sha256(data).hexdigest(), len(data)] for name, data in files.items()}
+        marker = dumps({"version": VERSION, "files": sums})
         path.parent.mkdir(parents=True, exist_ok=True)
         if _holds(path, marker):
             return path
@@ -173,9 +172,8 @@ class Checkpoints:
 def _holds(path: Path, marker: str) -> bool:
     """Whether exactly this content is there already, whole."""
     try:
-        _check(path)
-        return (path / "complete.json").read_text() == marker
-    except (Damaged, OSError):
+        return (path / "complete.json").read_text() == marker and bool(_check(path))
+    except (Damaged, OSError, UnicodeDecodeError):
         return False
 
 
@@ -188,11 +186,11 @@ def read_checkpoint(path: Path, update: int | None = None) -> Checkpoint:
     from safetensors.numpy import load
 
     files = _check(path)
-    return Checkpoint(path, update, load(files["arrays.safetensors"]), json.loads(files["state.json"]))
+    return Checkpoint(path, update, load(files[FILES[0]]), json.loads(files[FILES[1]]))
 
 
-def _check(path: Path) -> dict[str, bytes]:
-    """The files of a whole checkpoint."""
+def _marker(path: Path) -> dict[str, tuple[str, int]]:
+    """The hash and size of each file of a checkpoint, as its marker says."""
     try:
         marker = json.loads((path / "complete.json").read_bytes())
     except OSError:
@@ -201,9 +199,16 @@ def _check(path: Path) -> dict[str, bytes]:
         raise Damaged(f"{path}: damaged, complete.json is not JSON") from None
     if not isinstance(marker, dict) or marker.get("version") != VERSION:
         raise Damaged(f"{path}: complete.json is not of version {VERSION}")
+    try:
+        return {name: (str(marker["files"][name][0]), int(marker["files"][name][1])) for name in FILES}
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise Damaged(f"{path}: damaged, complete.json does not name {' and '.join(FILES)}") from None
+
+
+def _check(path: Path) -> dict[str, bytes]:
+    """The files of a whole checkpoint, held to their hashes."""
     files = {}
-    for name in ("arrays.safetensors", "state.json"):
-        expected = marker.get("sha256", {}).get(name)
+    for name, (expected, _) in _marker(path).items():
         try:
             files[name] = (path / name).read_bytes()
         except OSError as error:
@@ -211,6 +216,14 @@ def _check(path: Path) -> dict[str, bytes]:
         if sha256(files[name]).hexdigest() != expected:
             raise Damaged(f"{path / name}: damaged, its hash differs from the one recorded when it was written")
     return files
+
+
+def _looks_whole(path: Path) -> bool:
+    """Whether the files are there and as long as they should be; reads only the marker."""
+    try:
+        return all((path / name).stat().st_size == size for name, (_, size) in _marker(path).items())
+    except (Damaged, OSError):
+        return False
 
 
 def _write_synced(path: Path, content: bytes) -> None:
