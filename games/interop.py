@@ -45,11 +45,12 @@ class _SpielState:
         return np.asarray(self.state.returns())[:, None]
 
 
-def from_openspiel(game: Any) -> Any:
+def from_openspiel(game: Any, *, max_nodes: int = 3_000_000) -> Any:
     """An OpenSpiel game as one of ours.
 
     Args:
         game: a `pyspiel.Game`, or a name with optional parameters, such as "kuhn_poker" or "goofspiel(num_cards=3)".
+        max_nodes: refuse a tree that has more nodes than this.
 
     Returns:
         An `ExtensiveGame`. Simultaneous moves become turns in which the later player does not see the earlier choice
@@ -57,8 +58,8 @@ def from_openspiel(game: Any) -> Any:
         players move once and at the same time, is a normal-form game and comes as a `NormalFormGame`.
 
     Raises:
-        ValueError: unknown name, sampled chance, mean-field dynamics, or imperfect information without
-            information-state strings.
+        ValueError: unknown name, sampled chance, mean-field dynamics, imperfect information without
+            information-state strings, imperfect recall, or a tree that is too large.
     """
     import pyspiel
 
@@ -84,7 +85,8 @@ def from_openspiel(game: Any) -> Any:
         raise ValueError(
             f"from_openspiel: {kind.short_name} has imperfect information without information-state strings"
         )
-    return ExtensiveGame.from_state(_SpielState(game.new_initial_state(), by_history), game.num_players(), ("utility",))
+    root = _SpielState(game.new_initial_state(), by_history)
+    return ExtensiveGame.from_state(root, game.num_players(), ("utility",), max_nodes=max_nodes)
 
 
 def _one_shot(game: Any) -> NormalFormGame:

@@ -123,7 +123,7 @@ class ExtensiveGame:
         players: int | Iterable[str],
         objectives: int | Iterable[str] = 1,
         *,
-        max_nodes: int = 20_000_000,
+        max_nodes: int = 3_000_000,
     ) -> ExtensiveGame:
         """Walks the whole tree below `root` (without recursion) and flattens it.
 

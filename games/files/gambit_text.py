@@ -149,10 +149,12 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
     filled = [name or str(k + 1) for k, name in enumerate(names)]
     seen = Counter(filled)
     result: list[str] = []
+    used: set[str] = set()
     for k, name in enumerate(filled):
         fresh = name if seen[name] == 1 else f"{name} ({k + 1})"
-        while fresh in result or (fresh != name and fresh in seen):
+        while fresh in used or (fresh != name and fresh in seen):
             fresh += "'"
+        used.add(fresh)
         result.append(fresh)
     return tuple(result)
 

@@ -63,6 +63,8 @@ def test_games_that_cannot_be_flattened_are_refused() -> None:
         from_openspiel("negotiation")
     with pytest.raises(ValueError, match="information-state strings"):
         from_openspiel("coin_game")
+    with pytest.raises(ValueError, match="more than 1000 nodes"):
+        from_openspiel("tic_tac_toe", max_nodes=1000)
 
 
 @settings(max_examples=10, deadline=None)
