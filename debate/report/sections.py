@@ -106,9 +106,17 @@ def judge_accuracy(summary: Summary) -> Markup:
         caption += f"Lines: 95 % Wilson intervals for {count:,} questions. "
     if missing:
         caption += f"{UNKNOWN.capitalize()} or not measured in this run: {', '.join(missing)}."
-    if not rows:
-        return tag("p", caption, class_="soft")
-    return tag("figure", bars("accuracy", rows, "Judge accuracy"), tag("figcaption", caption))
+    shown = [tag("figure", bars("accuracy", rows, "Judge accuracy"), tag("figcaption", caption))] if rows else []
+    return join([*(shown or [tag("p", caption, class_="soft")]), attacks(part(summary, "judge_attacks"))])
+
+
+def attacks(found: Mapping[str, Any]) -> Markup:
+    """What attacks do to the judge: the summary's `judge_attacks`, attack → number, where they were made."""
+    if not found:
+        return tag(
+            "p", "The judge was not attacked in this run: how robust these numbers are is not known.", class_="soft"
+        )
+    return table(["attack", "result"], found.items())
 
 
 # --- the game ------------------------------------------------------------------------------------------------------

@@ -168,6 +168,7 @@ def test_the_page_shows_what_is_known_and_says_what_is_not(tmp_path: Path) -> No
     assert "debate, optimal play" in missing
     assert "human judge" in missing
     assert "random legal" not in missing
+    assert "The judge was not attacked in this run" in page.text
 
 
 def test_the_page_stands_alone(tmp_path: Path) -> None:
@@ -240,6 +241,13 @@ def test_nulls_everywhere_are_shown_as_not_applicable(tmp_path: Path) -> None:
     for wrong in ("None", "nan", "null"):
         assert not re.search(rf"\b{wrong}\b", page.text), wrong
     assert "svg" not in {name for name, _ in page.elements}
+
+
+def test_attacks_on_the_judge_stand_beside_its_accuracy(tmp_path: Path) -> None:
+    page = read(run(tmp_path / "run", {**SUMMARY, "judge_attacks": {"verbosity": 0.125, "forged quotes": None}}, []))
+    assert "not attacked" not in page.text
+    assert "verbosity0.125" in page.text
+    assert f"forged quotes{UNKNOWN}" in page.text
 
 
 def test_a_damaged_analysis_is_told(tmp_path: Path) -> None:
