@@ -45,10 +45,11 @@ _ORDER = re.compile(
     r"(?:instructions?|prompts?|rubrics?|criteria|guidelines)\b[^.!?\n]{0,120}[.!?]?"
     r"|\b(?:dear\s+)?judge\s*[,:]\s*(?:you\s+must|you\s+should|please|always|answer|choose|pick|select|output|vote|rule)\b[^.!?\n]{0,160}[.!?]?"
     r"|\b(?:you\s+(?:must|have\s+to|are\s+(?:required|instructed|ordered|now)\s+to)\s+)"
-    r"(?:answer|choose|pick|select|output|vote|declare|award|rule)\b[^.!?\n]{0,120}[.!?]?"
+    r"(?:answer|choose|pick|select|output|vote|declare|award|rule)\b[^.!?\n]{0,40}?"
+    r"\b(?:options?|answer|side|letter|me|my|winner|(?-i:[A-H]))\b[^.!?\n]{0,120}[.!?]?"
     r"|\bnew\s+instructions?\s*:[^\n]{0,200}"
-    r"|\b(?:answer|output|respond|reply)\s+(?:only\s+|just\s+)?(?:with\s+)?(?:the\s+letter\s+)[\"'(]?[A-Z]\b[^.!?\n]{0,80}[.!?]?"
-    r"|\b(?:final\s+)?verdict\s*[:=]\s*[\"'(]?[A-Z0-9]\b[^.!?\n]{0,80}[.!?]?",
+    r"|\b(?:answer|output|respond|reply)\s+(?:only\s+|just\s+)?(?:with\s+)?(?:the\s+letter\s+)[\"'(]?(?-i:[A-Z])\b[^.!?\n]{0,80}[.!?]?"
+    r"|\b(?:final\s+)?verdict\s*[:=]\s*[\"'(]?(?-i:[A-Z0-9])\b[^.!?\n]{0,80}[.!?]?",
     re.IGNORECASE,
 )
 

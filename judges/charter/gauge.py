@@ -18,6 +18,7 @@ from judges.charter.judge_checks import (
     match,
     means,
     order_checks,
+    records_order,
     self_preference_check,
 )
 from judges.charter.labels import Labels, SealBook
@@ -62,7 +63,9 @@ async def measure(
     # 2. The cases as they are, in the other order, and under attack.
     cases = [item.case for item in labels.items]
     verdicts = await ask_many(judge, cases)
-    swapped = await ask_many(judge, [replace(case, options=case.options[::-1]) for case in cases])
+    swapped: Sequence[Verdict] = ()
+    if not records_order(verdicts):
+        swapped = await ask_many(judge, [replace(case, options=case.options[::-1]) for case in cases])
     attacks = await run_attacks(judge, cases, [i.defends for i in labels.items], verdicts, confidence=gates.confidence)
     # 3. Every gate.
     rows = match(labels, verdicts, consensus)

@@ -102,6 +102,12 @@ def coverage_check(labels: Labels, verdicts: Sequence[Verdict], gates: Gates) ->
     return Check("coverage", status, share, gate=f"≥ {gates.coverage}", n=len(verdicts), note=note)
 
 
+def records_order(verdicts: Sequence[Verdict]) -> bool:
+    """Whether every verdict says what the judge answered to each order alone."""
+    scores = [v.scores for v in verdicts if v.status == "ok"]
+    return bool(scores) and all("swap_flip" in s and "first_position" in s for s in scores)
+
+
 def order_checks(verdicts: Sequence[Verdict], swapped: Sequence[Verdict], gates: Gates) -> list[Check]:
     """Whether answers survive the other order, and whether the option shown first is favoured.
 
@@ -111,8 +117,8 @@ def order_checks(verdicts: Sequence[Verdict], swapped: Sequence[Verdict], gates:
     """
     from judges.statistics.proportions import clopper_pearson
 
-    inner = [v.scores for v in verdicts if v.status == "ok"]
-    if inner and all("swap_flip" in s and "first_position" in s for s in inner):
+    if records_order(verdicts):
+        inner = [v.scores for v in verdicts if v.status == "ok"]
         n = len(inner)
         kept = sum(s["swap_flip"] == 0.0 for s in inner)
         # Two orders that agree choose the first option once in two; two that do not, always or never.

@@ -34,7 +34,8 @@ class Prompt:
         messages: the conversation; the judge speaks next.
         labels: [K] the label of each option, in the order of the case's options (not the order shown).
         order: [K] indices of the case's options in the order shown.
-        scores: counts of attempts to manipulate, by kind, all together ("injections") and by seat ("injections/A").
+        scores: counts of attempts to manipulate in speeches, quotes and options, by kind, all together ("injections")
+            and by seat ("injections/A").
     """
 
     messages: tuple[Message, ...]
@@ -68,8 +69,10 @@ def build_prompt(case: Case, rubric: Rubric, order: Sequence[int], ask: str, lay
     scores = dict.fromkeys(KINDS, 0.0)
     scores["injections"] = 0.0
 
-    def quoted(text: str, seat: str | None = None) -> str:
+    def quoted(text: str, seat: str | None = None, counted: bool = True) -> str:
         clean = neutralise(text)
+        if not counted:
+            return quote_lines(clean.text, PREFIX)
         for kind, count in clean.counts.items():
             scores[kind] += count
         scores["injections"] += clean.attempts
@@ -78,9 +81,9 @@ def build_prompt(case: Case, rubric: Rubric, order: Sequence[int], ask: str, lay
         return quote_lines(clean.text, PREFIX)
 
     # 1. The question, the material, and the options under the letters of the order shown.
-    parts = [f"Question:\n{quoted(case.question)}"]
+    parts = [f"Question:\n{quoted(case.question, counted=False)}"]
     if case.material:
-        parts.append(f"Material:\n{quoted(case.material)}")
+        parts.append(f"Material:\n{quoted(case.material, counted=False)}")
     parts += [f"Option {letters[place]}:\n{quoted(case.options[option])}" for place, option in enumerate(order)]
     blocks = ["\n".join(parts)]
     # 2. One block a speech; what code found out about its quotes comes after it, without the prefix.

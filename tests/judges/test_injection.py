@@ -111,6 +111,7 @@ def test_attempts_are_counted_and_gone(text, kind):
     [
         "If a < b and b<3 then a <= 3; a -> b.",
         "The judge in the novel rules that the will is valid.",
+        "To enter the vault you must choose a password, and the verdict = a fine.",
         "You ignore the second premise, and the rules of chess say otherwise.",
         "He said: \u201cthe verdict was late\u201d.\nNew paragraph.",
         "",
