@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from games.empirical.matrix_games import solve_matrix_games
 from games.empirical.samples import EmpiricalGame
+from games.empirical.tracking import track
 from games.equilibrium import Equilibrium, NotConverged
-from games.normal_form import Array, NormalFormGame
+from games.normal_form import Array, NormalFormGame, Profile
 
 Analysis = Callable[[NormalFormGame], Any]
 
@@ -70,7 +71,8 @@ def bootstrap(
     Args:
         empirical: the samples.
         analysis: NormalFormGame → Equilibrium, list of them (the first is taken), array, float, or dict of those; or
-            "nash": the Nash equilibrium, for which constant-sum games of two players are solved all at once.
+            "nash": constant-sum games of two players are solved all at once; in general-sum ones the first
+            equilibrium of the mean game is followed (`games.empirical.tracking`).
         resamples: R.
         seed: of the cluster weights.
         level: of the intervals.
@@ -93,6 +95,11 @@ def bootstrap(
     if analysis == "nash" and constant is not None:
         estimate = {name: value[0] for name, value in _zero_sum(game.payoffs[None], constant, empirical).items()}
         draws = _zero_sum(means, constant, empirical)
+    elif analysis == "nash" and empirical.num_players == 2:
+        reference = _nash(game)[0]
+        estimate = _named(reference, empirical)
+        assert reference.profile is not None  # a Nash equilibrium is a product profile
+        draws, failures = _followed(means[:, :, 0], reference.profile, empirical)
     else:
         function = _nash if isinstance(analysis, str) else analysis
         estimate = _named(function(game), empirical)
@@ -130,7 +137,19 @@ def _zero_sum(means: Array, constant: float, empirical: EmpiricalGame) -> dict[s
     }
 
 
-def _nash(game: NormalFormGame) -> Any:
+def _followed(means: Array, profile: Profile, empirical: EmpiricalGame) -> tuple[dict[str, Array], dict[str, int]]:
+    """General-sum games of two players: the reported equilibrium, followed through every resample."""
+    rows, columns, gaps, failures = track(means, profile)
+    found = np.isfinite(gaps)
+    if not found.any():
+        raise ValueError(f"bootstrap: no resample's equilibrium was found: {failures}")
+    payoffs = np.einsum("rm,rpmn,rn->rp", rows[found], means[found], columns[found])[:, :, None]
+    first, second = empirical.players
+    named = {f"profile[{first}]": rows[found], f"profile[{second}]": columns[found]}
+    return {"nash_conv": gaps[found], **named, "payoffs": payoffs}, failures
+
+
+def _nash(game: NormalFormGame) -> list[Equilibrium]:
     from games.equilibria.dispatch import solve
 
     return solve(game)

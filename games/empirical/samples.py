@@ -293,7 +293,8 @@ def _as_indices(profiles: ArrayLike) -> IntArray:
     if given.ndim != 2 or given.shape[0] == 0 or given.shape[1] == 0:
         raise ValueError(f"profiles: expected shape [N, P] with at least one match, got {given.shape}")
     try:
-        index = given.astype(np.int64)
+        with np.errstate(invalid="ignore"):  # NaN is caught below, as not being a whole number
+            index = given.astype(np.int64)
     except (ValueError, TypeError) as error:
         raise ValueError(f"profiles: expected strategy indices ({error})") from None
     wrong = np.argwhere((index != given) | (index < 0))

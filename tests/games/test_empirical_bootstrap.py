@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from games import EmpiricalGame, bootstrap
+from games import EmpiricalGame, NormalFormGame, bootstrap, regrets, solve
 from games.empirical.matrix_games import solve_matrix_games
+from games.empirical.tracking import track
 
 
 def sampled(win: np.ndarray, matches: int, seed: int, questions: int | None = None) -> EmpiricalGame:
@@ -97,6 +98,37 @@ def test_clusters_not_matches_are_drawn():
     by_match = EmpiricalGame.from_samples(np.zeros((400, 2), int), rewards)
     spread = [np.subtract(*bootstrap(g, resamples=400).intervals["value"][::-1]) for g in (by_question, by_match)]
     assert spread[0] > 5 * spread[1]
+
+
+def test_a_general_sum_equilibrium_is_followed_through_resamples():
+    """Battle of the sexes has three equilibria: the one reported stays, however the resamples fall."""
+    rng = np.random.default_rng(0)
+    profiles = np.repeat(np.argwhere(np.ones((2, 2))), 100, axis=0)
+    mean = np.array([[[2.0, 0], [0, 1]], [[1, 0], [0, 2]]])[:, profiles[:, 0], profiles[:, 1]].T
+    game = EmpiricalGame(profiles, mean + rng.normal(size=mean.shape) * 0.3, np.tile(np.arange(100), 4))
+    result = bootstrap(game, resamples=200)
+    assert len(result.support_frequency) == 1
+    assert result.draws["nash_conv"].max() < 1e-6
+    for player in ("0", "1"):
+        low, high = result.intervals[f"profile[{player}]"]
+        assert (low - 1e-12 <= result.estimate[f"profile[{player}]"]).all()
+        assert (result.estimate[f"profile[{player}]"] <= high + 1e-12).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4), st.integers(2, 4))
+def test_followed_answers_are_equilibria(seed, m, n):
+    rng = np.random.default_rng(seed)
+    base = rng.normal(size=(2, m, n))
+    games = base + rng.normal(size=(6, 2, m, n)) * 0.2
+    for equilibrium in solve(NormalFormGame(base[:, None])):
+        rows, columns, gaps, failures = track(games, equilibrium.profile)
+        assert failures == {}
+        for r in range(6):
+            assert regrets(NormalFormGame(games[r][:, None]), [rows[r], columns[r]]).sum() == pytest.approx(
+                gaps[r], abs=1e-9
+            )
+        assert gaps.max() < 1e-6
 
 
 def test_refusals():

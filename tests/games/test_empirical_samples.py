@@ -118,6 +118,7 @@ def test_constant_sum_is_found_and_denied():
         ([[0, 0]], [[1.0]], {}, r"rewards: expected shape \[1, 2, C\]"),
         ([[0, -1]], [[1.0, 2.0]], {}, "non-negative whole numbers"),
         ([[0, 0.5]], [[1.0, 2.0]], {}, "non-negative whole numbers"),
+        ([[0, np.nan]], [[1.0, 2.0]], {}, "non-negative whole numbers"),
         ([[0, 0]], [[np.inf, 2.0]], {}, "infinite"),
         (np.zeros((0, 2)), np.zeros((0, 2, 1)), {}, "at least one match"),
         ([[0, 3]], [[1.0, 2.0]], {"strategies": [["a"], ["b", "c"]]}, "player 1 has 2 strategies, got index 3"),
