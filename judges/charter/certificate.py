@@ -1,4 +1,7 @@
-"""Step 6 of the charter: a certificate that a person can read and a program checks. Anything missing fails closed."""
+"""Step 6 of the charter: a certificate that a person can read and a program checks. Anything missing fails closed.
+
+The digest notices changes made by accident or in passing; it is no signature: who can write the file can forge it.
+"""
 
 from __future__ import annotations
 
