@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -155,7 +155,7 @@ class PolicyGradientLearner:
         self.updates = 0
         self._skipped_in_a_row = 0
         self._first = policy
-        self._parameters: dict[str, Any] = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self._parameters: dict[str, Any] = self._trainable()
         if not self._parameters:
             raise ValueError(f"learner of {policy.name}: the model has no parameter that requires a gradient")
         wrong = sorted({str(p.dtype) for p in self._parameters.values()} - {"torch.float32"})
@@ -171,6 +171,14 @@ class PolicyGradientLearner:
         )
         self._reference: dict[str, Any] = {}
         self.set_reference()
+
+    def _trainable(self) -> dict[str, Any]:
+        """Name → parameter that is trained; the names are those of `weights()` and of the stored state."""
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def _acting(self) -> AbstractContextManager[None]:
+        """While it lasts, the model is this learner's policy."""
+        return nullcontext()
 
     def snapshot(self) -> Policy:
         """The policy as it is now."""
@@ -197,6 +205,10 @@ class PolicyGradientLearner:
         Raises:
             TrainingFailed: too many skipped steps in a row, or one row that does not fit in memory.
         """
+        with self._acting():
+            return self._update(batch)
+
+    def _update(self, batch: TokenBatch) -> dict[str, float]:
         started = time.perf_counter()
         config = self.config
         size = config.minibatch_rows or max(batch.rows, 1)
