@@ -86,8 +86,7 @@ def cfr(
     """Runs counterfactual regret minimisation from the uniform policy.
 
     In two-player zero-sum games the average policy converges to a Nash equilibrium; with more players, or general
-    sums, there is
-    no such promise: look at `nash_conv`. One iteration, for each player in turn:
+    sums, there is no such promise: look at `nash_conv`. One iteration, for each player in turn:
 
     1. g[s] = Σ over the terminals after own sequence s of chance · payoff · reach of the others.
     2. From the deepest level up, value of an information set = Σ_a σ(a) (g[a] + values that follow a);

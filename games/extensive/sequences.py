@@ -4,8 +4,7 @@ B. von Stengel, "Efficient computation of behavior strategies", Games and Econom
 
 A player's sequences are numbered locally: 0 is the empty sequence, k + 1 the k-th of its own. Arrays may carry one
 trailing axis M (several games or policies evaluated at once). Payoffs enter as one sparse matrix for each player,
-rows: own sequences,
-columns: combinations of the others' last sequences; chance is multiplied in once.
+rows: own sequences, columns: combinations of the others' last sequences; chance is multiplied in once.
 """
 
 from __future__ import annotations

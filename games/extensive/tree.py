@@ -1,8 +1,7 @@
 """Extensive-form games, flattened once to arrays, and the protocol a game tree has to offer.
 
 Axis letters: N nodes, Z terminal nodes, P players, C objectives, I information sets, Q sequences. A *sequence* is a
-    pair
-(information set, action); under perfect recall it determines everything its player did before (von Stengel 1996).
+pair (information set, action); under perfect recall it determines all that its player did before (von Stengel 1996).
 
 Canonical order, used by every array in `games.extensive`: information sets are sorted by player, then by the number
 of own earlier actions, then by their parent sequence; the Q sequences follow their information sets, actions in the

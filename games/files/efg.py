@@ -1,8 +1,7 @@
 """Extensive-form games as Gambit `.efg` files.
 
 Format: Gambit manual, "The extensive game (.efg) file format". Nodes stand in prefix order; an information set or
-    outcome
-is described where it first appears. Payoffs at inner nodes are added to those at the ends below.
+outcome is described where it first appears. Payoffs at inner nodes are added to those at the ends below.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def read_efg(source: str | PathLike[str]) -> ExtensiveGame:
     """Reads a `.efg` file.
 
     Args:
-        source: a path, or the text itself (it starts with "EFG").
+        source: a path, or the text itself (it starts with "EFG" or has several lines).
 
     Returns:
         A scalar game. Information sets are called by their names; empty or repeated names get their number.

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from math import isfinite
 from os import PathLike, fspath
 from pathlib import Path
+from typing import NamedTuple
 
+_MAX_FLOAT, _MAX_EXPONENT = sys.float_info.max, sys.float_info.max_10_exp
 _TOKEN = re.compile(r'\s+|(?P<string>"(?:\\"|[^"])*")|(?P<mark>[{},])|(?P<word>[^\s{},"]+)|(?P<open>")')
-_NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)\Z")
+_NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)([eE](?P<exponent>[+-]?\d{1,6}))?)\Z")
+_INTEGER = re.compile(r"[+-]?\d{1,18}\Z")
+_LONGEST = 4000  # characters of a number; and what a float can hold bounds its size
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A quoted string ("string", quotes removed), a brace or comma ("mark"), a bare word ("word"), or the "end"."""
 
     kind: str
@@ -29,10 +32,13 @@ class Token:
 
 
 def load(source: str | PathLike[str], magic: str) -> tuple[str, str]:
-    """Text and a name for messages, from a path or from the text of a file itself (which starts with `magic`)."""
-    if isinstance(source, str) and source.lstrip().startswith(magic):
+    """Text and its name for messages, from a path or the text itself (it starts with `magic` or has several lines)."""
+    if isinstance(source, str) and (source.lstrip().startswith(magic) or "\n" in source):
         return source, "text"
-    return Path(source).read_text(encoding="utf-8"), fspath(source)
+    try:
+        return Path(source).read_text(encoding="utf-8-sig"), fspath(source)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{fspath(source)}: expected UTF-8 text ({error})") from None
 
 
 class Reader:
@@ -89,15 +95,19 @@ class Reader:
     def number(self, expected: str = "a number") -> Fraction:
         """Reads an integer, a decimal or a fraction, exactly."""
         token = self.next
-        if token.kind != "word" or not _NUMBER.match(token.text) or re.search(r"/0+\Z", token.text):
+        form = _NUMBER.match(token.text) if token.kind == "word" and len(token.text) <= _LONGEST else None
+        if form is None or re.search(r"/0+\Z", token.text) or abs(int(form["exponent"] or 0)) > 2 * _MAX_EXPONENT:
             raise self.error(expected)
+        value = Fraction(token.text)
+        if abs(value) > _MAX_FLOAT:
+            raise self.error(f"{expected} (as large as a float can hold)")
         self.place += 1
-        return Fraction(token.text)
+        return value
 
     def integer(self, expected: str, low: int, high: int | None = None) -> int:
         """Reads an integer of at least `low`, at most `high`."""
         token = self.next
-        if token.kind != "word" or not re.match(r"[+-]?\d+\Z", token.text):
+        if token.kind != "word" or not _INTEGER.match(token.text):
             raise self.error(expected)
         value = int(token.text)
         if value < low or (high is not None and value > high):

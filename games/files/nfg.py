@@ -20,7 +20,7 @@ def read_nfg(source: str | PathLike[str]) -> NormalFormGame:
     """Reads a `.nfg` file.
 
     Args:
-        source: a path, or the text itself (it starts with "NFG").
+        source: a path, or the text itself (it starts with "NFG" or has several lines).
 
     Returns:
         A scalar game. Names that are empty or repeated get their number.
@@ -78,7 +78,9 @@ def _strategies(reader: Reader, count: int) -> list[list[str]]:
         if reader.at("mark", "{"):
             rows.append(reader.strings("strategy names"))
         else:
-            rows.append([str(k + 1) for k in range(reader.integer("numbers or names of strategies", 1))])
+            rows.append(
+                [str(k + 1) for k in range(reader.integer("numbers or names of strategies", 1, len(reader.tokens)))]
+            )
         if not rows[-1]:
             raise ValueError(f"{reader.name}, line {start.line}: expected at least one strategy, got none")
     if len(rows) != count:

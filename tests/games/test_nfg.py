@@ -68,6 +68,11 @@ def test_files_and_text_are_the_same(tmp_path: Path) -> None:
         again = read_nfg(source)
         assert np.array_equal(again.payoffs, game.payoffs)
         assert (again.players, again.strategies) == (game.players, game.strategies)
+    (tmp_path / "latin.nfg").write_bytes(b'NFG 1 R "caf\xe9"')
+    with pytest.raises(ValueError, match=r"latin\.nfg: expected UTF-8"):
+        read_nfg(tmp_path / "latin.nfg")
+    with pytest.raises(ValueError, match="text, line 1: expected NFG at the start"):
+        read_nfg("several lines\nof something else")
     with pytest.raises(FileNotFoundError):
         read_nfg(tmp_path / "missing.nfg")
 
@@ -118,6 +123,10 @@ def test_quotes_in_names_survive() -> None:
         ('NFG 1 R "" { "A" } { 2 }\n1\nx2', 3, "payoffs, got 'x2'"),
         ('NFG 1 R "" { "A" } { 2 }\n1\n1/0', 3, "got '1/0'"),
         ('NFG 1 R "" { "A" } { 2 }\n1\nnan', 3, "got 'nan'"),
+        ('NFG 1 R "" { "A" } { 2 }\n1\n1e999', 3, "got '1e999'"),
+        ('NFG 1 R "" { "A" } { 2 }\n1\n1e600', 3, "as large as a float can hold"),
+        ('NFG 1 R "" { "A" } { 2 }\n1\n1e999999999', 3, "got '1e999999999'"),
+        ('NFG 1 R "" { "A" }\n{ 999999999999 }\n1', 2, "strategies"),
         ('NFG 1 R "" { "A" } { 2 }\n{ { "o" 1 2 } }\n1 1', 2, "1 payoffs, got 2"),
         ('NFG 1 R "" { "A" } { 2 }\n{ { "o" 1 } }\n1 2', 3, "outcome numbers in 0 … 1, got '2'"),
         ('NFG 1 R "" { "A" } { 2 }\n{ { 1 } }\n1 1', 2, "quoted name of an outcome"),
