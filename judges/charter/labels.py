@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from judges.labels.ledger import Label
 from judges.types import Case
 
 Array = NDArray[np.float64]
@@ -48,6 +49,11 @@ class Rating:
     item: str
     label: int
     repeat: int = 0
+
+
+def panel_ratings(labels: Iterable[Label]) -> tuple[Rating, ...]:
+    """The ratings in a ledger's labels; an expert who was asked and could not say has not rated."""
+    return tuple(Rating(x.expert, x.item, x.value, x.repeat) for x in labels if x.value is not None)
 
 
 @dataclass(frozen=True)

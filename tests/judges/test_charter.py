@@ -16,6 +16,7 @@ from judges import (
     Evidence,
     Gates,
     GaugeReport,
+    Label,
     LabelledCase,
     Labels,
     LLMJudge,
@@ -29,6 +30,7 @@ from judges import (
     check_trust,
     constant_judge,
     gauge,
+    panel_ratings,
     revoke,
 )
 from judges.attacks.battery import AttackRow
@@ -292,6 +294,11 @@ def test_a_check_that_was_not_made_blocks(good):
         outcome = bless(rest, TODAY)
         assert not outcome.blessed
         assert outcome.reasons == (f"{check.name}: the check was not made",)
+
+
+def test_a_ledger_makes_a_panel():
+    bought = [Label("i0", "ada", 1, 20.0), Label("i0", "ada", 0, 20.0, repeat=1), Label("i0", "bob", None, 20.0)]
+    assert panel_ratings(bought) == (Rating("ada", "i0", 1), Rating("ada", "i0", 0, 1))
 
 
 def test_bad_labels_and_gates():
