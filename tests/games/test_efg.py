@@ -164,3 +164,19 @@ def test_deep_files_need_no_recursion() -> None:
 def test_vector_games_must_be_scalarised(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="scalarise"):
         write_efg(random_game(0, objectives=2), tmp_path / "g.efg")
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_damaged_files_give_a_game_or_a_value_error(data: st.DataObject) -> None:
+    tokens = POKER.split(" ")
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(tokens) - 1))
+        junk = st.sampled_from(["", "{", "}", '"', "0", "-1", "99", "1/0", "1e400", "c", "p", "t", '"x"', ",", "½"])
+        tokens[place : place + data.draw(st.integers(0, 2))] = [data.draw(junk)]
+    try:
+        game = read_efg("EFG " + " ".join(tokens) if tokens[0] != "EFG" else " ".join(tokens))
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert np.isfinite(game.payoffs).all()

@@ -168,3 +168,19 @@ def test_made_up_names_are_distinct(given_names: list[str]) -> None:
     assert len(set(made)) == len(given_names)
     if len(set(given_names)) == len(given_names) and "" not in given_names:
         assert list(made) == given_names
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), text=st.sampled_from([PAYOFF_FORM, OUTCOME_FORM]))
+def test_damaged_files_give_a_game_or_a_value_error(data: st.DataObject, text: str) -> None:
+    tokens = text.split(" ")
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(1, len(tokens) - 1))
+        junk = st.sampled_from(["", "{", "}", '"', "0", "-1", "99", "1/0", "1e400", '"x"', ",", "½", "9" * 5000])
+        tokens[place : place + data.draw(st.integers(0, 2))] = [data.draw(junk)]
+    try:
+        game = read_nfg(" ".join(tokens))
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert np.isfinite(game.payoffs).all()
