@@ -58,7 +58,7 @@ class Cast(Mapping[str, Agent]):
 
     def engine(self, kind: str, model: str, options: Mapping[str, Any]) -> Any:
         """The engine that holds a model: one for each (kind, model, device), shared by agents and judges."""
-        key = (kind, model, str(options.get("device", "cpu")))
+        key = (kind, model, f"{options.get('device', 'cpu')} {options.get('dtype', 'float32')}")
         if key not in self._engines:
             self._engines[key] = _ENGINES[kind](model, options)
         return self._engines[key]
@@ -101,7 +101,7 @@ class Cast(Mapping[str, Agent]):
     def publish(self, name: str) -> Policy:
         """Makes the learner's weights the agent's current version; the last one is forgotten unless it was kept."""
         learner, old = self.learners[name], self.live[name]
-        policy = learner.snapshot()
+        policy: Policy = learner.snapshot()
         if policy.id == old.id:
             return old
         agent = self._agents[old.id]
@@ -172,6 +172,28 @@ class _Nano:
         return PolicyGradientLearner(load_model(), policy, learner_config(options), options["device"])
 
 
+class _Hf:
+    """A transformers model: one base in memory, each policy a LoRA adapter, trained alone."""
+
+    def __init__(self, model: str, options: Mapping[str, Any]) -> None:
+        from debate.engines.adapters import AdapterSpec
+        from debate.engines.hf import hf_completer
+
+        adapter = AdapterSpec(options.get("lora_rank", 16), options.get("lora_alpha", 32.0))
+        self.name = f"hf:{model}"
+        self.completer = hf_completer(
+            model, options["device"], options["dtype"], adapter, options.get("rows", 16), options.get("bucket", 64)
+        )
+
+    def first_weights(self, policy: Policy, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.completer.policies.first_state(0)  # type: ignore[attr-defined, no-any-return]
+
+    def learner(self, policy: Policy, options: Mapping[str, Any]) -> Any:
+        from debate.learning.adapter_learner import AdapterLearner
+
+        return AdapterLearner(self.completer.policies, policy, learner_config(options))  # type: ignore[arg-type]
+
+
 def learner_config(options: Mapping[str, Any]) -> Any:
     """An agent's learner settings."""
     from dataclasses import replace
@@ -185,7 +207,8 @@ def learner_config(options: Mapping[str, Any]) -> Any:
         loss=replace(PRESETS[options["loss"]], entropy=options["entropy"]),
         epochs=options["epochs"],
         temperature=options["temperature"],
+        part_rows=options.get("part_rows", 0),
     )
 
 
-_ENGINES: dict[str, Callable[[str, Mapping[str, Any]], Any]] = {"nano": _Nano}
+_ENGINES: dict[str, Callable[[str, Mapping[str, Any]], Any]] = {"nano": _Nano, "hf": _Hf}

@@ -152,8 +152,8 @@ def _show(summary: dict[str, Any], out: Path) -> None:
 
 def _run_of(arguments: argparse.Namespace) -> tuple[Recipe, Path]:
     """The recipe and folder of an existing run, named by its recipe or by its folder."""
-    from debate.recipe import parse_recipe, read_recipe
     from debate.reader import parse_yaml
+    from debate.recipe import parse_recipe, read_recipe
     from debate.run.folder import RunFolder
 
     if arguments.target.is_dir():

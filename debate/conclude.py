@@ -133,7 +133,7 @@ def exact_nash_conv(session: Session) -> dict[str, Any] | None:
     result: dict[str, Any] = {}
     for when, seats in ends.items():
         policy = asyncio.run(policy_of(compiled, {seat: session.cast[p] for seat, p in seats.items()}))
-        result[when] = nash_conv(compiled.game, policy.probabilities)  # type: ignore[arg-type]
+        result[when] = nash_conv(compiled.game, policy.probabilities)
         result[f"illegal_{when}"] = policy.illegal_mass
         session.progress.advance()
     return {**result, "questions": len(questions), "information_sets": len(compiled.positions)}
@@ -162,3 +162,17 @@ def write_report(session: Session) -> None:
 def known(value: float) -> float | None:
     """A number, or null where it is not known."""
     return value if math.isfinite(value) else None
+
+
+def redo_tournament(session: Session) -> dict[str, Any]:
+    """Plays what is missing of the tournament, solves it again and renews summary and report."""
+    summary = {**(session.folder.read_summary() or {}), **solve_population(session)}
+    summary.setdefault("recipe", session.recipe.name)
+    summary.setdefault("seed", session.recipe.seed)
+    summary.setdefault("episodes", sum(tally.episodes for tally in session.tallies.values()))
+    summary.setdefault("sampled_tokens", sum(tally.tokens for tally in session.tallies.values()))
+    summary.setdefault("failures", {})
+    summary.setdefault("wall_seconds", round(session.wall_seconds, 3))
+    session.folder.write_summary(summary)
+    write_report(session)
+    return summary

@@ -206,6 +206,7 @@ def _agent(name: str, fields: Fields) -> AgentSpec:
         options["lora_alpha"] = fields.take("lora_alpha", float, 32.0)
         options["rows"] = fields.positive("rows", 16)
         options["bucket"] = fields.positive("bucket", 64)
+        options["part_rows"] = fields.positive("part_rows", 4)
     if kind == "nano":
         options["rows"] = fields.positive("rows", 128)
     if kind in ("nano", "hf"):

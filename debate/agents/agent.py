@@ -53,7 +53,10 @@ class Reply:
 class Speaker(Protocol):
     """Answers asks in batches. One speaker may speak for many policies; `style` is how its messages are rendered."""
 
-    style: Style
+    @property
+    def style(self) -> Style:
+        """How messages to it are rendered."""
+        ...
 
     def __call__(self, asks: Sequence[Ask]) -> Awaitable[Sequence[Reply]]:
         """One reply an ask, in order; a reply depends on its ask alone, never on the batch."""

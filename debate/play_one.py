@@ -1,0 +1,144 @@
+"""One match, for the terminal: any seat may be a script, a model or a person, and so may the judge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from debate.agents.agent import Agent, Speaker
+from debate.agents.scripted import SCRIPTS, ScriptedSpeaker
+from debate.data import load_questions
+from debate.errors import UserError
+from debate.play import Arena, play
+from debate.protocol.load import load_protocol
+from debate.protocol.spec import DebateProtocol
+from debate.questions import Question, read_questions
+from debate.render import render
+from debate.transcript import Match, Policy
+from judges.rules import make_rule
+
+
+def play_one(
+    name: str,
+    settings: Sequence[str],
+    agent: str,
+    seats: Sequence[str],
+    judge: str,
+    data: str,
+    question: str,
+    seed: int,
+) -> Iterator[str]:
+    """Plays a protocol once and yields the match as text.
+
+    Args:
+        name: of the protocol, or its file.
+        settings: `key=value` parameters of the protocol.
+        agent: who sits in every seat.
+        seats: `SEAT=AGENT` exceptions.
+        judge: "naive_evidence", "constant", "human", a model; "" chooses the naive judge where evidence is revealed.
+        data: question JSONL; "" draws evidence where the protocol reveals items.
+        question: id; "" takes the first.
+        seed: of everything random.
+
+    Raises:
+        UserError: anything of it does not exist or does not fit.
+    """
+    protocol = load_protocol(name, dict(_pair(setting, "--set", yaml.safe_load) for setting in settings))
+    reveals = any(slot.reveal for slot in protocol.schedule)
+    chosen = _question(data, question, reveals, seed)
+    sitting = dict.fromkeys(protocol.seats, agent) | dict(_pair(seat, "--seat", str) for seat in seats)
+    for seat in sitting:
+        if seat not in protocol.seats:
+            raise UserError(
+                f"--seat {seat}: protocol {protocol.name} has no such seat; it has {', '.join(protocol.seats)}"
+            )
+    cast = {f"{who}-v0": Agent(Policy(who, 0, who), _speaker(who, protocol)) for who in sorted(set(sitting.values()))}
+    judges = _judges(judge or ("naive_evidence" if reveals else ""), protocol)
+    rules = {c.name: make_rule(c.rule, **c.params) for c in protocol.rewards}
+    arena = Arena("play", protocol, {chosen.id: chosen}, judges, rules)
+    match = Match("play/0", "play", chosen.id, {seat: f"{who}-v0" for seat, who in sitting.items()})
+    (episode,) = asyncio.run(play(arena, [match], cast, seed))
+    yield from render(episode)
+
+
+def _pair(text: str, flag: str, read: Any) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UserError(f"{flag} {text}: expected {'SEAT=AGENT' if flag == '--seat' else 'KEY=VALUE'}")
+    return key, read(value)
+
+
+def _question(data: str, wanted: str, reveals: bool, seed: int) -> Question:
+    if data:
+        found = read_questions(Path(data))
+    elif reveals:
+        found = load_questions({"adapter": "evidence", "n": 12, "limit": 8}, seed)
+    else:
+        raise UserError("--data FILE.jsonl is needed: this protocol does not draw its own questions")
+    for question in found:
+        if not wanted or question.id == wanted:
+            return question
+    raise UserError(f"--question {wanted}: no such id; there are {', '.join(q.id for q in found[:5])}, …")
+
+
+def _speaker(who: str, protocol: DebateProtocol) -> Speaker:
+    if who in SCRIPTS:
+        return ScriptedSpeaker(SCRIPTS[who])
+    if who == "human":
+        from debate.agents.human import HumanSpeaker
+
+        return HumanSpeaker()
+    from debate.agents.language import LanguageSpeaker
+
+    if who == "nano":
+        from debate.engines.nano.engine import nano_completer
+        from debate.engines.nano.model import load_model, state_of
+
+        completer = nano_completer()
+        completer.publish("nano-v0", state_of(load_model()))
+        return LanguageSpeaker(completer, "compact")
+    return LanguageSpeaker(_Base(_completer(who)))
+
+
+class _Base:
+    """A completer that always asks the bare base model, whatever policy is named."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def __call__(self, requests: Sequence[Any]) -> Any:
+        from dataclasses import replace
+
+        return await self.inner([replace(request, policy="") for request in requests])
+
+
+def _completer(model: str) -> Any:
+    from debate.engines.hf import hf_completer
+
+    return hf_completer(model)
+
+
+def _judges(kind: str, protocol: DebateProtocol) -> tuple[Any, ...]:
+    if protocol.decision.by != "judge":
+        return ()
+    if kind == "naive_evidence":
+        from judges.judges.evidence import NaiveEvidenceJudge
+
+        return (NaiveEvidenceJudge(),)
+    if kind == "constant":
+        from judges.judges.scripted import constant_judge
+
+        return (constant_judge(),)
+    if kind == "human":
+        from judges.judges.human import HumanJudge
+
+        return (HumanJudge(),)
+    if not kind:
+        raise UserError(f"--judge is needed: protocol {protocol.name} is decided by a judge")
+    from judges.judges.llm import LLMJudge
+
+    return (LLMJudge(_completer(kind)),)
