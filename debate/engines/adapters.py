@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 FILE, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+BLANK = "blank"  # an adapter that is never published: it knows the shapes, and PEFT wants at least one
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +68,58 @@ class AdapterPolicies:
     def __init__(self, base: Any, spec: AdapterSpec) -> None:
         self.base = base
         self.spec = spec
-        self.peft: Any = None  # the PeftModel, from the first adapter on
+        self._peft: Any = None
         self._names: dict[str, str] = {}  # policy id → PEFT's adapter name, which may hold no dots
         self._count = 0
+
+    @property
+    def peft(self) -> Any:
+        """The `PeftModel` around the base, made on first use. A learner may add and train adapters of its own in it."""
+        if self._peft is None:
+            from peft import get_peft_model
+
+            with self._no_draws():
+                try:
+                    self._peft = get_peft_model(self.base, self.spec.config(), adapter_name=BLANK)
+                except ValueError as error:
+                    raise UserError(f"adapter: {error}") from error
+            self._peft.requires_grad_(False).eval()
+        return self._peft
+
+    @contextmanager
+    def _no_draws(self) -> Iterator[None]:
+        """Initialisation draws from torch's global generators; the caller's stay as they were."""
+        import torch
+
+        devices = [self.base.device] if self.base.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            yield
 
     def ids(self) -> tuple[str, ...]:
         """Every id that can be asked for."""
         return ("", *self._names)
 
-    def _add(self) -> str:
-        """A new adapter, at its initialisation, under a new name; draws nothing from the caller's generator."""
-        import torch
-        from peft import get_peft_model
+    def _layers(self) -> list[Any]:
+        from peft.tuners.tuners_utils import BaseTunerLayer
 
-        name = f"adapter{self._count}"
-        self._count += 1
-        devices = [self.base.device] if self.base.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), self._untouched():
-            try:
-                if self.peft is None:
-                    self.peft = get_peft_model(self.base, self.spec.config(), adapter_name=name)
-                else:
-                    self.peft.add_adapter(name, self.spec.config())
-            except ValueError as error:
-                raise UserError(f"adapter: {error}") from error
-        for key, parameter in self.peft.named_parameters():
-            if f".{name}." in key:
-                parameter.requires_grad_(False)
-        self.peft.eval()
-        return name
+        return [] if self._peft is None else [m for m in self._peft.modules() if isinstance(m, BaseTunerLayer)]
+
+    @contextmanager
+    def _untouched(self) -> Iterator[None]:
+        """Restores active adapters, what is trainable, and the training mode: PEFT changes them in passing."""
+        peft = self.peft
+        training, active = peft.training, peft.active_adapter
+        layers = [(layer, layer._active_adapter, layer._disable_adapters) for layer in self._layers()]
+        flags = [(parameter, parameter.requires_grad) for parameter in peft.parameters()]
+        try:
+            yield
+        finally:
+            peft.active_adapter = active
+            for layer, names, disabled in layers:
+                layer._active_adapter, layer._disable_adapters = names, disabled
+            for parameter, flag in flags:
+                parameter.requires_grad_(flag)
+            peft.train(training)
 
     def first_state(self, seed: int) -> dict[str, torch.Tensor]:
         """The state of an adapter that changes nothing yet: A uniform in ±1/√(fan in), B zero.
@@ -105,11 +129,7 @@ class AdapterPolicies:
         """
         import torch
 
-        name = self._add()
-        try:
-            shapes = {key: (tensor.shape, tensor.dtype) for key, tensor in self._state(name).items()}
-        finally:
-            self.peft.delete_adapter(name)
+        shapes = {key: (tensor.shape, tensor.dtype) for key, tensor in self._state(BLANK).items()}
         generator = torch.Generator().manual_seed(seed % (1 << 63))
         state = {}
         for key, (shape, dtype) in sorted(shapes.items()):
@@ -147,16 +167,21 @@ class AdapterPolicies:
         given = {key: torch.as_tensor(value) for key, value in state.items()}
         if refuse(policy, self.ids(), lambda: _equal(self.state(policy), given)):
             return
-        name = self._add()
-        own = self._state(name)
+        own = self._state(BLANK)
         wrong = sorted(own.keys() ^ given.keys()) or [k for k in own if own[k].shape != given[k].shape]
         if wrong:
-            self.peft.delete_adapter(name)
             raise UserError(
                 f"policy {policy!r}: not an adapter of this model, rank {self.spec.rank} on {self.spec.targets}; "
                 f"differing: {', '.join(wrong[:3])}"
             )
-        set_peft_model_state_dict(self.peft, given, adapter_name=name)
+        name = f"adapter{self._count}"
+        self._count += 1
+        with self._untouched(), self._no_draws():
+            self.peft.add_adapter(name, self.spec.config())
+            set_peft_model_state_dict(self.peft, given, adapter_name=name)
+        for key, parameter in self.peft.named_parameters():
+            if f".{name}." in key:
+                parameter.requires_grad_(False)
         self._names[policy] = name
 
     def retire(self, policy: str) -> None:
@@ -175,39 +200,23 @@ class AdapterPolicies:
     def use(self, policy: str) -> Iterator[Any]:
         """The base model with the policy's adapter switched on (for "": every adapter off) and dropout off.
 
-        Whatever was active and trainable before is so again afterwards, so that a learner may hold adapters of its
-        own in the same `peft` model.
+        Only the layers' own switches are set (PEFT's `set_adapter` would also change what is trainable), and set back
+        afterwards.
         """
         require(policy, self.ids())
-        with self._untouched():
-            if self.peft is None:
-                yield self.base
-            elif not policy:
-                with self.peft.disable_adapter():
-                    yield self.base
-            else:
-                self.peft.set_adapter(self._names[policy], inference_mode=True)
-                yield self.base
-
-    @contextmanager
-    def _untouched(self) -> Iterator[None]:
-        """Restores which adapter is active, what is trainable, and the training mode."""
-        peft = self.peft
-        if peft is None:
-            self.base.eval()
-            yield
-            return
-        active, training = peft.active_adapter, self.base.training
-        flags = [(parameter, parameter.requires_grad) for parameter in peft.parameters()]
+        layers = [(layer, layer._active_adapter, layer._disable_adapters) for layer in self._layers()]
+        training = self.base.training
+        for layer, _, _ in layers:
+            layer._disable_adapters = not policy
+            if policy:
+                layer._active_adapter = [self._names[policy]]
         self.base.eval()
         try:
-            yield
+            yield self.base
         finally:
-            if active in peft.peft_config:
-                peft.set_adapter(active)
+            for layer, names, disabled in layers:
+                layer._active_adapter, layer._disable_adapters = names, disabled
             self.base.train(training)
-            for parameter, flag in flags:
-                parameter.requires_grad_(flag)
 
 
 def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
