@@ -139,7 +139,7 @@ class NormalFormGame:
     def is_constant_sum(self, tolerance: float = 1e-9) -> bool:
         """Whether the players' payoffs of a scalar game add up to one constant over all profiles."""
         total = self.scalar().sum(axis=0)
-        return bool(np.ptp(total) <= tolerance * max(1.0, float(np.abs(self.payoffs).max())))
+        return bool(np.ptp(total) <= tolerance * float(np.abs(self.payoffs).max()))
 
 
 def _names(given: Iterable[str] | None, count: int, what: str) -> tuple[str, ...]:

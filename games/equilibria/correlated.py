@@ -60,7 +60,7 @@ def _solve(game: NormalFormGame, concept: str, select: str | None, tol: float) -
         from games.equilibria.entropy import Objective, max_entropy_point
 
         objective: Objective = "entropy" if select == "max_entropy" else "gini"
-        joint = max_entropy_point(gains.toarray(), np.zeros(gains.shape[0]), objective=objective)
+        joint = max_entropy_point(gains.toarray(), np.zeros(gains.shape[0]), objective)
     joint = np.where(joint > 1e-13, joint, 0.0)
     joint = (joint / joint.sum()).reshape(game.shape)
     # 2. Verification from the payoffs themselves.

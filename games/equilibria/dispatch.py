@@ -124,7 +124,8 @@ def _auto_nash(game: NormalFormGame, select: str | None, seed: int, options: dic
     failures = []
     for method in ("logit", "regret_matching", "enumerate"):
         try:
-            return _run(game, "nash", method, None, seed, options)
+            more = {"stop_after": 1} if method == "enumerate" else {}
+            return _run(game, "nash", method, None, seed, {**more, **options})
         except NotConverged as failure:
             failures.append(str(failure))
     raise NotConverged("auto: " + "; ".join(failures))

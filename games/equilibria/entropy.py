@@ -8,7 +8,7 @@ equations.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,63 +17,64 @@ from games.equilibrium import NotConverged
 from games.normal_form import Array
 
 Objective = Literal["entropy", "gini"]
+# A polytope counts as having an interior if all entries and slacks can exceed 1 / (INTERIOR · n) together.
+INTERIOR = 1e6
 
 
-def max_entropy_point(
-    matrix: Array, bound: Array, start: Array | None = None, objective: Objective = "entropy"
-) -> Array:
+def max_entropy_point(matrix: Array, bound: Array, objective: Objective = "entropy") -> Array:
     """The distribution p [n] of greatest entropy with matrix @ p ≤ bound.
 
     Args:
         matrix: G [q, n].
-        bound: h [q].
-        start: a feasible point if one is known (it saves nothing but lets the polytope be a single point up to
-        rounding).
+        bound: h [q]; violations of about 1e-10 of the size of a row are not noticed.
         objective: "entropy" or "gini".
 
     Raises:
         NotConverged: there is no such distribution, or the iteration stopped early.
     """
-    # 1. Constraints scaled to unit size. A known feasible point settles the polytope up to its own rounding.
-    g = np.asarray(matrix, dtype=np.float64)
-    scale = np.maximum(np.abs(g).max(axis=1, initial=0.0), 1e-300)
-    g, h = g / scale[:, None], np.asarray(bound, dtype=np.float64) / scale
-    if start is not None:
-        h = np.maximum(h, g @ start)
+    # 1. Since Σ p = 1 the constraints are (G − h 1ᵀ) p ≤ 0: a cone, whose rows are scaled to unit size.
+    g = np.asarray(matrix, dtype=np.float64) - np.asarray(bound, dtype=np.float64)[:, None]
+    size = np.abs(g).max(axis=1, initial=0.0)
+    g = g[size > 0] / size[size > 0, None]
+    g[np.abs(g) < 1e-13] = 0.0
     # 2. The face of the polytope: entries that are zero, and inequalities that are tight, at every feasible point.
-    inner, slack = _relative_interior(g, h)
+    inner, slack = _relative_interior(g)
     positive = np.flatnonzero(inner > 0)
     # 3. On the relative interior the program is regular, and a strictly feasible point is known.
     equality = np.vstack([np.ones((1, len(positive))), g[~slack][:, positive]])
     p = np.zeros(g.shape[1])
-    p[positive] = _interior_point(g[slack][:, positive], h[slack], equality, inner[positive], objective)
+    p[positive] = _interior_point(g[slack][:, positive], equality, inner[positive], objective)
     return p
 
 
-def _relative_interior(g: Array, h: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """(a point in the relative interior, mask [q] of inequalities slack somewhere) of the feasible distributions.
-
-    One program decides all at once (Freund, Roundy & Todd 1985): over the cone s · polytope with s ≥ 1, maximise how
-    much of the entries and slacks, each counted up to 1, can be had; because a cone has no top, each reaches 1 or is
-    zero everywhere.
-    """
+def _relative_interior(g: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """(a point in the relative interior, mask [q] of inequalities slack somewhere) of {p ≥ 0, Σ p = 1, G p ≤ 0}."""
     from scipy.optimize import linprog
     from scipy.sparse import block_array, csr_array, eye_array
 
     q, n = g.shape
-    # Variables: p = t + t' (only t ≤ 1 is counted), slack w = z + z' (only z ≤ 1 counted), scale s.
-    # Equations: G p + w = h s and Σ p = s.
-    sparse, eye, ones = csr_array(g), eye_array(q), csr_array(np.ones((1, n)))
+    sparse, ones = csr_array(g), np.ones((1, n))
+    options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    # 1. The usual case: every entry and slack can be positive at once. Maximise the smallest of them.
+    #    Variables r = p − t ≥ 0 and t ≥ 0: G r + (G 1 + 1) t ≤ 0.
+    margin = csr_array(np.asarray(g.sum(axis=1) + 1.0)[:, None])
+    upper = block_array([[sparse, margin]], format="csr")
+    equal = np.append(ones, float(n))[None]
+    cost = np.append(np.zeros(n), -1.0)
+    result = linprog(cost, upper, np.zeros(q), equal, [1.0], (0, None), method="highs", options=options)
+    if result.status == 0 and result.x[-1] > 1.0 / (INTERIOR * n):
+        return np.asarray(result.x[:n] + result.x[-1], dtype=np.float64), np.ones(q, dtype=bool)
+    # 2. Else one program over the cone decides all at once (Freund, Roundy & Todd 1985): entries p = t + t' and slacks
+    #    w = z + z', of which only t, z ≤ 1 are counted; a cone has no top, so each count reaches 1 or must be 0.
+    eye = eye_array(q)
     equal = block_array(
-        [
-            [sparse, sparse, eye, eye, csr_array(-h[:, None])],
-            [ones, ones, None, None, csr_array([[-1.0]])],
-        ],
+        [[sparse, sparse, eye, eye], [csr_array(ones), csr_array(ones), None, None]],
         format="csr",
     )
+    total = csr_array(np.append(np.zeros(q), -1.0)[:, None])  # the scale s = Σ p, bounded: thinner is no interior
+    equal = block_array([[equal, total]], format="csr")
     cost = np.concatenate([-np.ones(n), np.zeros(n), -np.ones(q), np.zeros(q + 1)])
-    bounds = [(0, 1)] * n + [(0, None)] * n + [(0, 1)] * q + [(0, None)] * q + [(1, None)]
-    options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    bounds = [(0, 1)] * n + [(0, None)] * n + [(0, 1)] * q + [(0, None)] * q + [(1, INTERIOR * n)]
     result = linprog(cost, A_eq=equal, b_eq=np.zeros(q + 1), bounds=bounds, method="highs", options=options)
     if result.status == 2:
         raise NotConverged("max_entropy: no distribution satisfies the constraints")
@@ -83,69 +84,89 @@ def _relative_interior(g: Array, h: Array) -> tuple[Array, NDArray[np.bool_]]:
     return inner / inner.sum(), result.x[2 * n : 2 * n + q] > 0.5
 
 
-def _interior_point(g: Array, h: Array, equality: Array, start: Array, objective: Objective, steps: int = 200) -> Array:
-    """Minimises Σ φ(p) subject to G p ≤ h, E p = E start, p ≥ 0, from a strictly feasible start.
+def _interior_point(g: Array, equality: Array, start: Array, objective: Objective, steps: int = 200) -> Array:
+    """Minimises Σ φ(p) subject to G p ≤ 0, E p = E start, p ≥ 0, from a strictly feasible start.
 
     Primal-dual interior-point method (Boyd & Vandenberghe 2004, section 11.7).
     """
     n = g.shape[1]
-    if objective == "gini":  # p ≥ 0 is a constraint of its own; the entropy keeps p positive by itself
-        g, h = np.vstack([g, -np.eye(n)]), np.concatenate([h, np.zeros(n)])
-    q = len(h)
+    # p ≥ 0 is a constraint for the entropy too: its multipliers vanish, but keep early iterates away from the boundary.
+    g = np.vstack([g, -np.eye(n)])
+    q = len(g)
+    from scipy.sparse import csr_array, issparse
+
+    rows: Any = csr_array(g) if n > 100 and np.count_nonzero(g) < 0.04 * g.size else g
     # 1. Equations may repeat each other: keep an orthonormal basis of their rows.
     _, singular, vt = np.linalg.svd(equality, full_matrices=False)
     e = vt[: int((singular > 1e-9 * singular[0]).sum())]
     p, target = start, e @ start
-    z, nu = 1.0 / np.maximum(h - g @ p, 1e-12), np.zeros(len(e))
-    slack = h - g @ p
+    slack = np.maximum(-(rows @ p), 1e-12)
+    z, nu = 1.0 / slack, np.zeros(len(e))
 
     def residual(p: Array, slack: Array, z: Array, nu: Array, level: float) -> tuple[Array, Array, Array]:
         gradient = np.log(p) + 1.0 if objective == "entropy" else p
-        return gradient + g.T @ z + e.T @ nu, z * slack - level, e @ p - target
+        return gradient + rows.T @ z + e.T @ nu, z * slack - level, e @ p - target
 
     gap = size = np.inf
+    recent: list[float] = []
     for _ in range(steps):
         gap = float(slack @ z) / max(q, 1)
-        level = 0.1 * gap
+        level = (0.1 if size <= 10.0 * gap else 0.8) * gap  # complementarity must not run ahead of the other equations
         dual, complement, primal = residual(p, slack, z, nu, level)
         # An entry near zero has an ill-conditioned logarithm; what matters is its probability-weighted residual.
         size = max(float(np.abs(dual * p).max()), float(np.abs(primal).max()))
-        if gap < 1e-14 and size < 1e-12:
+        if gap < 1e-17 and size < 1e-12:
             break
         # 2. Newton direction of the perturbed optimality conditions, symmetrically scaled.
         hessian = 1.0 / p if objective == "entropy" else np.ones(n)
         root = np.sqrt(1.0 / hessian)
-        scaled = g * root
-        matrix = (scaled.T * (z / slack)) @ scaled + np.eye(n)
-        kkt = np.block([[matrix, (e * root).T], [e * root, np.zeros((len(e), len(e)))]])
-        force = -dual + g.T @ (complement / slack)
-        step = _solve(kkt, np.concatenate([root * force, -primal]))
+        scaled = rows.multiply(root) if issparse(rows) else rows * root
+        weight = np.sqrt(z / slack)[:, None]
+        scaled = scaled.multiply(weight).tocsr() if issparse(scaled) else scaled * weight
+        normal = scaled.T @ scaled
+        matrix = (normal.toarray() if issparse(normal) else normal) + np.eye(n)
+        force = root * (-dual + rows.T @ (complement / slack))
+        step = _saddle(matrix, e * root, force, -primal)
         dp, dnu = root * step[:n], step[n:]
-        ds = -(g @ dp)
+        ds = -(rows @ dp)
         dz = -(complement + z * ds) / slack
-        # 3. The longest step that stays strictly inside and shrinks the residual.
+        # 3. The longest step that stays strictly inside and shrinks the residual below its recent sizes (Grippo et
+        # al. 1986).
         reach = 1.0
-        for value, change in ((p, dp), (slack, ds), (z, dz)):
+        for value, change in ((slack, ds), (z, dz)):
             down = change < 0
-            if down.any() and not (value is p and objective == "gini"):
+            if down.any():
                 reach = min(reach, 0.99 * float((-value[down] / change[down]).min()))
-        before = np.sqrt(sum(float(part @ part) for part in (dual, complement, primal)))
+        #    The gradient is measured in the local norm: the logarithm of a vanishing entry must not stop the others.
+        recent = [*recent[-7:], _size(root, dual, complement, primal)]
+        before = max(recent)
         for _ in range(40):
             trial = (p + reach * dp, slack + reach * ds, z + reach * dz, nu + reach * dnu)
-            after = np.sqrt(sum(float(part @ part) for part in residual(*trial, level)))
+            after = _size(root, *residual(*trial, level))
             if after <= (1 - 0.01 * reach) * before or before < 1e-13:
                 break
             reach *= 0.5
         else:
             break
         p, slack, z, nu = trial
-    if gap < 1e-9 and size < 1e-9:
+    if gap < 1e-9 and size < 1e-7:
         return np.asarray(np.clip(p, 0.0, None))
     raise NotConverged(f"max_entropy: gap {gap:.1e} and residual {size:.1e} after {steps} interior-point steps")
 
 
-def _solve(matrix: Array, right: Array) -> Array:
+def _size(root: Array, dual: Array, complement: Array, primal: Array) -> float:
+    return float(np.sqrt(((root * dual) ** 2).sum() + complement @ complement + primal @ primal))
+
+
+def _saddle(matrix: Array, e: Array, force: Array, primal: Array) -> Array:
+    """Solves [[matrix, eᵀ], [e, 0]] (x, ν) = (force, primal), matrix positive definite, by its Schur complement."""
+    from scipy.linalg import cho_factor, cho_solve
+
     try:
-        return np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        return np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0], dtype=np.float64)
+        factor = cho_factor(matrix, check_finite=False)
+        back = cho_solve(factor, np.column_stack([force, e.T]), check_finite=False)
+        nu = np.linalg.solve(e @ back[:, 1:], e @ back[:, 0] - primal)
+        return np.concatenate([back[:, 0] - back[:, 1:] @ nu, nu])
+    except np.linalg.LinAlgError:  # only at the very end, when multipliers overflow the positive definite part
+        kkt = np.block([[matrix, e.T], [e, np.zeros((len(e), len(e)))]])
+        return np.asarray(np.linalg.lstsq(kkt, np.concatenate([force, primal]), rcond=None)[0], dtype=np.float64)

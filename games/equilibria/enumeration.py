@@ -27,6 +27,7 @@ def solve_enumerate(
     *,
     select: str | None = None,
     max_vertices: int = 20_000,
+    stop_after: int | None = None,
     tol: float = TOLERANCE,
     seed: int = 0,
 ) -> list[Equilibrium]:
@@ -42,6 +43,7 @@ def solve_enumerate(
         select: None for all, "max_welfare" or "max_entropy" for the one equilibrium that maximises it over the whole
         set.
         max_vertices: how many vertices of one best-reply polytope to enumerate before giving up.
+        stop_after: how many equilibria are enough; None returns all.
         tol: allowed regret, relative to the range of payoffs.
         seed: of the random starts used for three and more players.
 
@@ -56,7 +58,7 @@ def solve_enumerate(
             raise ValueError(f"select: {select!r} is not defined for games of {game.num_players} players")
         from games.equilibria.supports import enumerate_supports
 
-        return enumerate_supports(game, tol=tol, seed=seed)
+        return enumerate_supports(game, tol=tol, seed=seed, stop_after=stop_after)
     payoff = game.scalar()
     a, b = (positive_integers(matrix) for matrix in payoff)
     m, n = a.shape
@@ -73,7 +75,7 @@ def solve_enumerate(
     component = components(pairs)
     exact = bool((exact_fractions(payoff) == plain_fractions(payoff)).all())
     found = []
-    for i, j in pairs:
+    for i, j in pairs if select is not None else pairs[:stop_after]:
         profile = (_floats(xs[i]), _floats(ys[j]))
         details = {
             "component": component[i, j],
@@ -162,7 +164,6 @@ def _most_mixed(payoff: Array, points: Array, played: Array) -> Array:
     from games.equilibria.entropy import max_entropy_point
 
     own = np.flatnonzero(points.max(axis=0) > 0)
-    centre = points.mean(axis=0)[own]
     # Every strategy played in the other factor is a best reply to every point here: two-sided for those, one for the
     # rest.
     reference = payoff[np.flatnonzero(played)[0]][own]
@@ -170,5 +171,5 @@ def _most_mixed(payoff: Array, points: Array, played: Array) -> Array:
     rows = np.vstack([rows, -rows[np.asarray(played, dtype=bool)]])
     rows = rows[np.abs(rows).max(axis=1) > 1e-12 * max(1.0, float(np.abs(payoff).max()))]
     p = np.zeros(points.shape[1])
-    p[own] = max_entropy_point(rows, np.zeros(len(rows)), centre)
+    p[own] = max_entropy_point(rows, np.zeros(len(rows)))
     return p

@@ -216,20 +216,26 @@ def solve_logit_limit(
         NotConverged: the branch was not followed to a profile that verifies.
     """
     branch, span = _branch(game)
-    check = 10.0
+    check, last = 20.0, np.inf
     for count, point in enumerate(_follow(branch, max_points, max_lambda)):
         if point[-1] < check:
             continue
         check = 2.0 * float(point[-1])
         profile = branch.profile(point[:-1])
         details = {"lambda": float(point[-1]) / span, "points": count}
-        # The branch is within O(1 / λ) of its limit; a polished profile that is not near is another equilibrium.
-        near = 20.0 / float(point[-1])
+        # 1. Equilibria on the supports the branch points to, the nearest first.
+        nearest: tuple[float, Equilibrium] | None = None
         for candidate in polished(game, profile):
             distance = max(float(np.abs(p - q).max()) for p, q in zip(candidate, profile, strict=True))
-            found = try_verify(game, candidate, "logit", tol=tol, details=details) if distance < near else None
-            if found is not None:
-                return [found]
+            if nearest is None or distance < nearest[0]:
+                found = try_verify(game, candidate, "logit", tol=tol, details=details)
+                nearest = nearest if found is None else (distance, found)
+        # 2. The branch approaches its limit at least like 1 / λ: an equilibrium that does not come nearer is another
+        # one.
+        distance = np.inf if nearest is None else nearest[0]
+        if nearest is not None and (distance < 1e-9 or (distance < 0.05 and distance < 0.75 * last)):
+            return [nearest[1]]
+        last = distance
         found = try_verify(game, profile, "logit", tol=tol, details=details)
         if found is not None:
             return [found]

@@ -20,7 +20,13 @@ from games.normal_form import Array, NormalFormGame
 
 
 def enumerate_supports(
-    game: NormalFormGame, *, tol: float = TOLERANCE, seed: int = 0, starts: int = 6, max_supports: int = 20_000
+    game: NormalFormGame,
+    *,
+    tol: float = TOLERANCE,
+    seed: int = 0,
+    starts: int = 4,
+    max_supports: int = 5_000,
+    stop_after: int | None = None,
 ) -> list[Equilibrium]:
     """Distinct verified equilibria, pure ones first.
 
@@ -30,6 +36,7 @@ def enumerate_supports(
         seed: of the random starts.
         starts: how many starting points for each support profile.
         max_supports: how many support profiles to try.
+        stop_after: how many equilibria are enough; None looks for all.
 
     Raises:
         NotConverged: no equilibrium was found within `max_supports` support profiles.
@@ -41,6 +48,8 @@ def enumerate_supports(
         one = try_verify(game, pure, "enumerate", tol=tol, details={"supports_tried": 0})
         if one is not None:
             found.append(one)
+        if stop_after is not None and len(found) >= stop_after:
+            return found
     tried = 0
     for supports in _support_profiles(game):
         if tried >= max_supports:
@@ -52,12 +61,14 @@ def enumerate_supports(
             start = [np.zeros(k) for k in game.shape]
             for row, own in zip(start, supports, strict=True):
                 row[list(own)] = 1.0 / len(own) if attempt == 0 else rng.dirichlet(np.ones(len(own)))
-            candidate = indifferent_profile(game, supports, start)
+            candidate = indifferent_profile(game, supports, start, steps=20)
             if candidate is None:
                 continue
             one = try_verify(game, candidate, "enumerate", tol=tol, details={"supports_tried": tried})
             if one is not None and not any(_close(one, other) for other in found):
                 found.append(one)
+                if stop_after is not None and len(found) >= stop_after:
+                    return found
     if not found:
         raise NotConverged(f"enumerate: no equilibrium among all {tried} support profiles")
     return found
@@ -79,7 +90,8 @@ def _support_profiles(game: NormalFormGame) -> Iterator[Supports]:
     shapes = list(product(*(range(1, k + 1) for k in game.shape)))
     shapes.sort(key=lambda sizes: (sum(sizes), max(sizes) - min(sizes)))
     for sizes in shapes:
-        if max(sizes) == 1:
+        # An isolated equilibrium has no more equations than the other players have freedom (McKelvey & McLennan 1997).
+        if max(sizes) == 1 or any(k - 1 > sum(sizes) - k - (len(sizes) - 1) for k in sizes):
             continue
         choices = [list(combinations(range(k), size)) for k, size in zip(game.shape, sizes, strict=True)]
         for supports in product(*choices):

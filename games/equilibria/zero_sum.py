@@ -43,8 +43,8 @@ def solve_zero_sum(game: NormalFormGame, *, select: str | None = None, tol: floa
     if select == "max_entropy":
         from games.equilibria.entropy import max_entropy_point
 
-        x = max_entropy_point(-unit.T, np.full(unit.shape[1], -value), x)
-        y = max_entropy_point(unit, np.full(unit.shape[0], value), y)
+        x = max_entropy_point(-unit.T, np.full(unit.shape[1], -value))
+        y = max_entropy_point(unit, np.full(unit.shape[0], value))
         details = {**details, "select": select}
     return [verify(game, (x, y), "lp", tol=tol, details=details)]
 

@@ -133,8 +133,9 @@ def _maximum_likelihood(wins: Array) -> tuple[Array, Array]:
         information = np.diag(weight.sum(axis=1)) - weight
         # Adding the all-ones direction makes the information regular and keeps Σ θ = 0.
         step = np.linalg.solve(information + 1.0 / k, gradient)
-        if np.abs(step).max() < 1e-12 * max(1.0, float(np.abs(theta).max())):
-            return theta, np.asarray(np.linalg.inv(information + 1.0 / k) - 1.0 / k, dtype=np.float64)
+        if np.abs(step).max() < 1e-8:  # the error after this step is of the order of its square
+            theta = theta + step
+            return theta - theta.mean(), np.asarray(np.linalg.inv(information + 1.0 / k) - 1.0 / k, dtype=np.float64)
         here, reach = likelihood(theta), 1.0
         while likelihood(theta + reach * step) < here and reach > 1e-8:
             reach *= 0.5

@@ -1,0 +1,1 @@
+"""Measurements against peers. Speed is measured here and never asserted in tests."""

@@ -1,0 +1,1 @@
+"""Game solvers against OpenSpiel, Gambit, Nashpy and HiGHS, in turn in one process."""
