@@ -46,6 +46,8 @@ class LLMJudge:
         model: name and version of the model, for the certificate; empty means that it cannot be certified.
         layout: one message a speech, or a "single" message.
         seed: seed of the samples.
+        least_mass: "logprobs" only: below this probability of all labels together, the model did not mean to answer with
+            one of them, and the verdict is an error.
         timeout: seconds for one batch; None waits.
     """
 
@@ -60,6 +62,7 @@ class LLMJudge:
     model: str = ""
     layout: Layout = "messages"
     seed: int = 0
+    least_mass: float = 0.0
     timeout: float | None = None
 
     def __post_init__(self) -> None:
@@ -73,13 +76,19 @@ class LLMJudge:
             raise ValueError(f"LLMJudge.mode: expected logprobs, votes or confidence, got {self.mode!r}")
         if self.layout not in ("messages", "single"):
             raise ValueError(f"LLMJudge.layout: expected messages or single, got {self.layout!r}")
+        if not 0.0 <= self.least_mass <= 1.0:
+            raise ValueError(f"LLMJudge.least_mass: expected a probability, got {self.least_mass}")
         if self.samples < 1:
             raise ValueError(f"LLMJudge.samples: expected at least 1, got {self.samples}")
 
     @property
     def identity(self) -> dict[str, str]:
         """What a certificate binds (`judges.charter.identity`)."""
-        decoding = "scored" if self.mode == "logprobs" else f"{self.samples} x {self.sampling} seed={self.seed}"
+        decoding = (
+            f"scored, least mass {self.least_mass}"
+            if self.mode == "logprobs"
+            else f"{self.samples} x {self.sampling} seed={self.seed}"
+        )
         return {
             "model": self.model,
             "version": self.policy or ("base" if self.model else ""),
@@ -164,6 +173,8 @@ class LLMJudge:
         if completion.error is not None:
             raise ValueError(f"the engine failed: {completion.error}")
         belief, mass = choice_probabilities(completion, prompt.labels)
+        if mass < self.least_mass:
+            raise ValueError(f"the labels together have probability {mass:.2e}, asked is {self.least_mass}")
         return belief, {"label_mass": mass}, ""
 
     def _sample(self, prompt: Prompt, completions: Sequence[Completion]) -> tuple[list[float], dict[str, float], str]:

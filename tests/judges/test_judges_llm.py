@@ -112,6 +112,14 @@ def test_each_speech_is_a_message_of_its_own():
     assert [m.role for m in model.batches[0][0].messages] == ["system", "user"]
 
 
+def test_a_model_that_means_none_of_the_labels_has_not_answered():
+    model = Model(scorer({"yes": 3.0, "no": 1.0}))
+    assert ask(LLMJudge(model, least_mass=0.8)).status == "ok"
+    verdict = ask(LLMJudge(model, least_mass=0.95))
+    assert verdict.status == "error"
+    assert "9.00e-01" in verdict.rationale
+
+
 def test_seat_names_never_reach_the_judge():
     case = Case("q", ("yes", "no"), (Statement("alice", "debater", "argue", "hm"),))
     model = Model(scorer({"yes": 1.0, "no": 1.0}))
@@ -319,7 +327,7 @@ def test_a_changed_judge_has_another_identity():
         assert other.identity != base
 
 
-@pytest.mark.parametrize("wrong", [{"mode": "guess"}, {"layout": "pile"}, {"samples": 0}])
+@pytest.mark.parametrize("wrong", [{"mode": "guess"}, {"layout": "pile"}, {"samples": 0}, {"least_mass": 2.0}])
 def test_bad_settings(wrong):
     with pytest.raises(ValueError, match="LLMJudge"):
         LLMJudge(Model(scorer({})), **wrong)
