@@ -270,7 +270,7 @@ def _fact(key: str, value: Any) -> Any:
     if key == "command" and isinstance(value, Sequence):
         return tag("code", " ".join(map(str, value)))
     if isinstance(value, dict):
-        return ", ".join(f"{name} {version}" for name, version in value.items())
+        return ", ".join(f"{name} {version}" for name, version in value.items()) or "none"
     return UNKNOWN if value is None else str(value)
 
 

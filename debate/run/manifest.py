@@ -21,6 +21,7 @@ from debate.errors import UserError
 
 VERSION = 1
 PACKAGES = ("debate-trainer", "torch", "transformers", "peft", "trl", "vllm", "numpy", "scipy", "safetensors")
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 HIDDEN = "[removed]"
 
 # Singular "token" only: `max_tokens` is a number. A bare "key" is no secret, `api_key` is.
@@ -161,6 +162,7 @@ def describe_session(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
         "git_commit": git_commit(),
         "threads": _threads(),
+        "thread_settings": {name: os.environ[name] for name in THREAD_SETTINGS if name in os.environ},
         "cpus": os.cpu_count(),
         "platform": platform.platform(),
         "machine": platform.machine(),

@@ -44,7 +44,7 @@ def test_a_new_folder_says_how_it_was_made(tmp_path: Path) -> None:
     assert session["command"] == ["debate", "train"]
     assert session["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"numpy", "torch", "transformers"} <= session["packages"].keys()
-    assert {"started", "git_commit", "threads", "cpus", "platform", "machine"} <= session.keys()
+    assert {"started", "git_commit", "threads", "thread_settings", "cpus", "platform", "machine"} <= session.keys()
     assert RunFolder.open(folder.path).manifest == manifest
 
 
