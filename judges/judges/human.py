@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from judges.judges.prompt import build_prompt, option_labels
+from judges.judges.prompt import PROMPT_VERSION, build_prompt, option_labels
 from judges.judges.rubric import DEFAULT_RUBRIC, Rubric
 from judges.types import Case, Verdict
 
@@ -35,6 +35,12 @@ class HumanJudge:
     show: Callable[[str], object] = print
     rubric: Rubric = DEFAULT_RUBRIC
     attempts: int = 3
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a certificate binds."""
+        shown = {"prompt": PROMPT_VERSION, "rubric": self.rubric.hash, "decoding": "typed", "parser": "1"}
+        return {"model": f"person:{self.name}", "version": "person", **shown, "scale": "probabilities over options"}
 
     async def __call__(self, case: Case) -> Verdict:
         """The person's verdict; a closed terminal or no readable answer is an error verdict."""

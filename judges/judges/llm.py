@@ -46,8 +46,8 @@ class LLMJudge:
         model: name and version of the model, for the certificate; empty means that it cannot be certified.
         layout: one message a speech, or a "single" message.
         seed: seed of the samples.
-        least_mass: "logprobs" only: below this probability of all labels together, the model did not mean to answer with
-            one of them, and the verdict is an error.
+        least_mass: "logprobs" only: below this probability of all labels together, the model did not mean to answer
+            with one of them, and the verdict is an error.
         timeout: seconds for one batch; None waits.
     """
 

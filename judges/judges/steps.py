@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import reduce
 
 from judges.judges.asking import ask_many
+from judges.judges.identity import combined_identity
 from judges.types import Case, Cost, Judge, Verdict
 
 _TOKEN = re.compile(r"\s*(?:(\d[\d,]*(?:\.\d+)?|\.\d+)|(.))")
@@ -183,6 +184,12 @@ class StepJudge:
     judge: Judge | None = None
     split: Callable[[Case], Sequence[Step]] | None = None
     name: str = "steps"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a certificate binds; how tasks are taken apart is known by its name only."""
+        split = "lines" if self.split is None else getattr(self.split, "__qualname__", type(self.split).__qualname__)
+        return combined_identity("steps", [] if self.judge is None else [self.judge], f"split={split}")
 
     async def __call__(self, case: Case) -> Verdict:
         """The verdict on one case."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from judges.judges.asking import ask_many
+from judges.judges.identity import combined_identity
 from judges.types import Case, Cost, Judge, Status, Verdict
 
 Verifier = Callable[[Case], int | None]
@@ -29,6 +30,13 @@ class VerifierJudge:
     judge: Judge | None = None
     name: str = "verifier"
     compare: bool = False
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a certificate binds; the verifier itself needs none and is known by its name only."""
+        members = [] if self.judge is None else [self.judge]
+        verifier = getattr(self.verifier, "__qualname__", type(self.verifier).__qualname__)
+        return combined_identity("verifier", members, f"{verifier} compare={self.compare}")
 
     async def __call__(self, case: Case) -> Verdict:
         """The verdict on one case."""

@@ -26,6 +26,7 @@ from judges import (
     VerifierJudge,
     check_judge,
     constant_judge,
+    identify,
 )
 
 SPEECH = Statement("A", "debater", "argue", "1 + 1 = 2", (Quote("+1", None, True),))
@@ -56,6 +57,21 @@ SHIPPED = {
 @pytest.mark.parametrize("kind", SHIPPED)
 def test_shipped_judges_keep_the_contract(kind):
     assert asyncio.run(check_judge(SHIPPED[kind], CASES)) == []
+
+
+@pytest.mark.parametrize("kind", SHIPPED)
+def test_shipped_judges_say_what_they_are_or_that_they_do_not_know(kind):
+    known = {"scripted", "constant", "evidence", "llm", "vote", "mean", "pessimistic", "cascade", "steps", "human"}
+    identity = identify(SHIPPED[kind])
+    assert bool(identity.missing) == (kind not in known)
+
+
+def test_one_unknown_member_makes_a_panel_unknown():
+    sound = PanelJudge([ScriptedJudge(0, "a"), LLMJudge(completer, model="m")])
+    assert not identify(sound).missing
+    assert identify(PanelJudge([ScriptedJudge(0, "a"), LLMJudge(completer)])).missing
+    assert identify(sound) != identify(PanelJudge([ScriptedJudge(1, "a"), LLMJudge(completer, model="m")]))
+    assert identify(sound) != identify(PanelJudge(sound.judges, "vote"))
 
 
 class Bad:
