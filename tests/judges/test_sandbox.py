@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -16,9 +19,8 @@ from judges.sandbox.probe import Probe, probe, try_tier
 from judges.sandbox.run import run_code
 from judges.sandbox.types import CodeResult, Limits
 
-PROBLEMS = (
-    {tier: try_tier(tier) for tier in ("B", "C")} if sys.platform == "linux" else {"B": "no Linux", "C": "no Linux"}
-)
+LINUX = sys.platform == "linux"
+PROBLEMS = {tier: try_tier(tier) if LINUX else "no Linux" for tier in ("B", "C")}  # type: ignore[arg-type]
 QUICK = Limits(wall=8.0, cpu=2.0, memory=192 * 1024**2, disk=4 * 1024**2, processes=12, output=4096)
 
 
@@ -150,6 +152,52 @@ def test_limits_must_limit() -> None:
     for bad in ({"wall": 0}, {"cpu": -1}, {"memory": float("inf")}, {"processes": 5_000}):
         with pytest.raises(ValueError, match="Limits"):
             Limits(**bad)
+
+
+ROOTLESS = """
+from judges.sandbox.probe import try_tier
+from judges.sandbox.run import run_code
+program = '''
+import os, time
+def bomb():
+    made = 0
+    try:
+        while made < 500:
+            if os.fork() == 0:
+                time.sleep(9)
+                os._exit(0)
+            made += 1
+    except OSError:
+        return made
+def read():
+    return open("/etc/passwd").read()
+'''
+problem = try_tier("C")
+tests = ["assert 0 < bomb() <= 16", "read()"]
+print(problem) if problem else print("ran", *run_code(program, tests, tier="C").failures, sep="|")
+"""
+
+
+def test_without_root_the_walls_stand_too() -> None:
+    python = "/usr/bin/python3"
+    if not LINUX or os.getuid() != 0 or not os.path.exists(python):
+        pytest.skip("needs root, to become somebody else, and a Python that everybody can run")
+    new = subprocess.run(
+        [python, "-c", "import sys; print(sys.version_info >= (3, 11))"], capture_output=True, text=True
+    )
+    if new.stdout.strip() != "True":
+        pytest.skip("the system's Python is too old")
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        shutil.copytree(Path(run_module.__file__).parents[1], Path(folder) / "judges")
+        subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+        nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+        command = [python, "-c", ROOTLESS]
+        env = {"PYTHONPATH": folder}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, timeout=60, **nobody)
+    if not done.stdout.startswith("ran"):
+        pytest.skip(f"no tier C without root: {done.stdout or done.stderr[-300:]}")
+    _, bomb, read = done.stdout.strip().split("|")
+    assert bomb == "None" and read.startswith("FileNotFoundError")
 
 
 # --- forged results ------------------------------------------------------------------------------------------------
@@ -460,8 +508,8 @@ def environment(): return dict(os.environ)
         program,
         "found = read(); assert found == [], found",
         "assert hard() == 'refused'",
-        "env = environment(); assert 'sk-very-secret' not in str(env) and set(env) <= {'PATH', 'LANG', 'HOME', 'TMPDIR', "
-        "'OMP_NUM_THREADS', 'PWD', 'LC_CTYPE'}, env",
+        "known = {'PATH', 'LANG', 'HOME', 'TMPDIR', 'OMP_NUM_THREADS', 'PWD', 'LC_CTYPE'}\n"
+        "env = environment(); assert 'sk-very-secret' not in str(env) and set(env) <= known, env",
     )
     assert result.passed is True, result.failures
     assert secret.read_text() == "the label is 1"
