@@ -130,7 +130,9 @@ def to_openspiel(game: ExtensiveGame | NormalFormGame) -> Any:
 
 
 def to_gambit(game: ExtensiveGame | NormalFormGame) -> Any:
-    """The game as a `pygambit.Game`, of the same kind (tree or table). Payoffs arrive as exact rationals.
+    """The game as a `pygambit.Game`, of the same kind (tree or table).
+
+    Payoffs arrive as exact rationals, names in printable ASCII (see `games.files.gambit_text.quoted`).
 
     Raises:
         ValueError: the game has more than one objective: scalarise it first.

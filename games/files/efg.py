@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from games.extensive.tree import CHANCE, TERMINAL, ExtensiveGame
-from games.files.gambit_text import Reader, chances, distinct, load, number, quoted
+from games.files.gambit_text import Reader, chances, distinct, labels, load, number, quoted
 from games.normal_form import Array
 
 
@@ -39,8 +39,10 @@ def read_efg(source: str | PathLike[str]) -> ExtensiveGame:
 def write_efg(game: ExtensiveGame, path: str | PathLike[str], title: str = "") -> None:
     """Writes a scalar game as a `.efg` file; reading it back gives the same payoffs.
 
+    Names are brought to what Gambit and OpenSpiel read: printable ASCII without quotation marks and backslashes.
+
     Raises:
-        ValueError: the game has more than one objective (scalarise it first), or a name cannot be written.
+        ValueError: the game has more than one objective: scalarise it first.
     """
     Path(path).write_text(efg_text(game, title), encoding="utf-8")
 
@@ -50,7 +52,8 @@ def efg_text(game: ExtensiveGame, title: str = "") -> str:
     payoff = game.scalar()
     place = {int(node): z for z, node in enumerate(game.terminals)}
     first = np.searchsorted(game.infoset_player, game.infoset_player)
-    lines = [f"EFG 2 R {quoted(title)} {{ {' '.join(map(quoted, game.players))} }}", '""', ""]
+    described = _infosets_text(game)
+    lines = [f"EFG 2 R {quoted(title)} {{ {' '.join(labels(game.players))} }}", '""', ""]
     chance_nodes = 0
     stack = [0]
     while stack:
@@ -63,15 +66,22 @@ def efg_text(game: ExtensiveGame, title: str = "") -> str:
         elif who == CHANCE:
             chance_nodes += 1
             odds = chances(float(game.probability[child]) for child in children)
-            pairs = " ".join(f"{quoted(a)} {p}" for a, p in zip(game.chance_labels[node], odds, strict=True))
+            pairs = " ".join(f"{a} {p}" for a, p in zip(labels(game.chance_labels[node]), odds, strict=True))
             lines.append(f'c "" {chance_nodes} "" {{ {pairs} }} 0')
         else:
             j = int(game.infoset[node])
-            actions = " ".join(map(quoted, game.action_names[j]))
-            named = quoted(game.infoset_names[j])
-            lines.append(f'p "" {who + 1} {j - int(first[j]) + 1} {named} {{ {actions} }} 0')
+            lines.append(f'p "" {who + 1} {j - int(first[j]) + 1} {described[j]} 0')
         stack += reversed(children)
     return "\n".join(lines) + "\n"
+
+
+def _infosets_text(game: ExtensiveGame) -> list[str]:
+    """Name and actions of every information set."""
+    names: list[str] = []
+    for player in range(game.num_players):
+        names += labels([game.infoset_names[j] for j in np.flatnonzero(game.infoset_player == player)])
+    actions = [" ".join(labels(row)) for row in game.action_names]
+    return [f"{name} {{ {row} }}" for name, row in zip(names, actions, strict=True)]
 
 
 @dataclass

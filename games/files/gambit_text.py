@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, localcontext
@@ -170,16 +171,19 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def quoted(name: str) -> str:
-    r"""A name in quotes. Gambit knows one escape, \" for a quotation mark; a backslash stands for itself.
+    """A name in quotes, in what both Gambit and OpenSpiel read: printable ASCII, single spaces, no escapes.
 
-    Raises:
-        ValueError: a backslash stands before a quotation mark or at the end, which the format cannot express.
+    Quotation marks become apostrophes, backslashes become slashes, accents are dropped, and other characters become "?".
     """
-    if '\\"' in name or name.endswith("\\"):
-        raise ValueError(
-            f"the name {name!r} has a backslash before a quotation mark or at its end: Gambit cannot read it"
-        )
-    return '"' + name.replace('"', '\\"') + '"'
+    plain = unicodedata.normalize("NFKD", name).replace('"', "'").replace("\\", "/")
+    kept = "".join(c for c in plain if not unicodedata.combining(c))
+    ascii_only = "".join(c if " " <= c <= "~" else " " if c.isspace() else "?" for c in kept)
+    return '"' + " ".join(ascii_only.split()) + '"'
+
+
+def labels(names: Sequence[str]) -> list[str]:
+    """Names in quotes; those that `quoted` makes the same are told apart by a number."""
+    return [f'"{name}"' for name in distinct([quoted(name)[1:-1] for name in names])]
 
 
 def number(value: float) -> str:

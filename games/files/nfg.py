@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from games.files.gambit_text import Reader, distinct, load, number, quoted
+from games.files.gambit_text import Reader, distinct, labels, load, number, quoted
 from games.normal_form import NormalFormGame
 
 
@@ -47,8 +47,10 @@ def read_nfg(source: str | PathLike[str]) -> NormalFormGame:
 def write_nfg(game: NormalFormGame, path: str | PathLike[str], title: str = "") -> None:
     """Writes a scalar game as a `.nfg` file in the payoff form; reading it back gives the same floats.
 
+    Names are brought to what Gambit reads: printable ASCII without quotation marks and backslashes.
+
     Raises:
-        ValueError: the game has more than one objective (scalarise it first), or a name cannot be written.
+        ValueError: the game has more than one objective: scalarise it first.
     """
     Path(path).write_text(nfg_text(game, title), encoding="utf-8")
 
@@ -58,9 +60,9 @@ def nfg_text(game: NormalFormGame, title: str = "") -> str:
     payoff = game.scalar()
     rows = payoff.T.reshape(-1, game.num_players)
     lines = [
-        f"NFG 1 R {quoted(title)} {{ {' '.join(map(quoted, game.players))} }}",
+        f"NFG 1 R {quoted(title)} {{ {' '.join(labels(game.players))} }}",
         "",
-        "{ " + "\n".join(f"{{ {' '.join(map(quoted, row))} }}" for row in game.strategies) + " }",
+        "{ " + "\n".join(f"{{ {' '.join(labels(row))} }}" for row in game.strategies) + " }",
         '""',
         "",
         *(" ".join(map(number, row)) for row in rows),

@@ -115,6 +115,26 @@ def test_openspiel_reads_the_same_game(seed: int) -> None:
     assert nash_conv(game, game.uniform_policy()) == pytest.approx(expected, abs=1e-9)
 
 
+def test_names_are_brought_to_what_gambit_and_openspiel_read() -> None:
+    gambit, pyspiel = pytest.importorskip("pygambit"), pytest.importorskip("pyspiel")
+    text = """EFG 2 R "" { "A" "B" }
+    c "" 1 "" { "première" 1/2 "zweite  Möglichkeit" 1/2 } 0
+    p "" 1 1 "say \\"hi\\" {now},
+    on two lines" { "l \\"q\\"" "→" "←" } 0
+    t "" 1 "" { 1 -1 }
+    t "" 2 "" { 2 -2 }
+    t "" 3 "" { 3 -3 }
+    t "" 4 "" { 4 -4 }
+    """
+    game = read_efg(text)
+    assert game.infoset_names[0].startswith('say "hi" {now},\n')
+    again = read_efg(gambit.read_efg(io.BytesIO(efg_text(game).encode())).to_efg())
+    assert again.infoset_names == ("say 'hi' {now}, on two lines",)
+    assert again.action_names == (("l 'q'", "? (2)", "? (3)"),)
+    assert again.chance_labels[0] == ("premiere", "zweite Moglichkeit")
+    assert pyspiel.load_efg_game(efg_text(game)).num_players() == 2
+
+
 HEAD = 'EFG 2 R "" { "A" "B" }\n'
 
 
