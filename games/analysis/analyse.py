@@ -111,7 +111,7 @@ def analyse(
         delta: of the NashConv bounds.
         payoff_range: (lowest, highest) possible scalarised reward, as in `nash_conv_bounds`.
         flip_rates: judge error rates to examine.
-        alpha: selection intensity of α-rank.
+        alpha: selection intensity of α-rank, for payoffs of range 1 (divided by the range of others).
         population_size: of α-rank.
         trace: see `Analysis`.
 
@@ -184,7 +184,8 @@ def _max_welfare(scalar: NormalFormGame, concept: str) -> Equilibrium:
 def _alpharank(scalar: NormalFormGame, alpha: float, population_size: int) -> Equilibrium:
     from games.evaluation.alpharank import alpharank
 
-    return alpharank(scalar, alpha=alpha, population_size=population_size)
+    spread = float(np.ptp(scalar.payoffs)) or 1.0
+    return alpharank(scalar, alpha=alpha / spread, population_size=population_size)
 
 
 def _logit(scalar: NormalFormGame) -> tuple[Equilibrium, ...]:

@@ -71,8 +71,8 @@ def bootstrap(
     Args:
         empirical: the samples.
         analysis: NormalFormGame → Equilibrium, list of them (the first is taken), array, float, or dict of those; or
-            "nash": constant-sum games of two players are solved all at once; in general-sum ones the first
-            equilibrium of the mean game is followed (`games.empirical.tracking`).
+            "nash" (or `games.solve` itself): constant-sum games of two players are solved all at once; in general-sum
+            ones the first equilibrium of the mean game is followed (`games.empirical.tracking`).
         resamples: R.
         seed: of the cluster weights.
         level: of the intervals.
@@ -88,6 +88,10 @@ def bootstrap(
         raise ValueError(f"bootstrap: expected resamples ≥ 1 and 0 < level < 1, got {resamples} and {level}")
     if isinstance(analysis, str) and analysis != "nash":
         raise ValueError(f"analysis: expected a callable or 'nash', got {analysis!r}")
+    from games.equilibria.dispatch import solve
+
+    if analysis is solve:
+        analysis = "nash"
     game = empirical.normal_form()
     means = empirical.weighted_means(cluster_weights(empirical.num_clusters, resamples, seed))
     constant = empirical.constant_sum() if empirical.num_players == 2 else None

@@ -23,7 +23,7 @@ from games.empirical.samples import EmpiricalGame
 from games.empirical.support_slacks import changed_support
 from games.normal_form import Array, NormalFormGame
 
-_HALVINGS = 30
+_HALVINGS = 20  # rates to 5e-7
 
 
 @dataclass(frozen=True, eq=False)

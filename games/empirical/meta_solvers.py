@@ -60,7 +60,7 @@ def max_entropy_ce(game: NormalFormGame) -> Array:
     return as_joint(solve(game, "ce", select="max_entropy")[0])
 
 
-def projected_replicator(game: NormalFormGame, floor: float = 1e-3, steps: int = 20_000, rate: float = 0.05) -> Array:
+def projected_replicator(game: NormalFormGame, floor: float = 1e-3, steps: int = 10_000, rate: float = 0.1) -> Array:
     """Average play of projected replicator dynamics (Lanctot et al. 2017, sec. 3.2).
 
     1. Each player's strategies grow by their advantage, in units of the payoff range.
@@ -86,6 +86,8 @@ def projected_replicator(game: NormalFormGame, floor: float = 1e-3, steps: int =
 
 def project(point: Array, floor: float) -> Array:
     """Euclidean projection onto {p : p ≥ floor, Σ p = 1} (Duchi et al. 2008, after shifting by the floor)."""
+    if point.min() >= floor and abs(point.sum() - 1.0) < 1e-12:
+        return point
     room = 1.0 - floor * len(point)
     shifted = point - floor
     descending = np.sort(shifted)[::-1]
