@@ -28,7 +28,8 @@ class Reading:
         """
         if (self.status == "ok") != math.isfinite(self.value):
             raise ValueError(
-                f"a reward rule returned {self.value} with status {self.status!r}: a finite number goes with ok, NaN with anything else"
+                f"a reward rule returned {self.value} with status {self.status!r}: "
+                "a finite number goes with ok, NaN with anything else"
             )
 
 
@@ -66,8 +67,14 @@ class Rewards:
             ValueError: a shape that does not fit, or a value that contradicts its status.
         """
         shape = (len(self.seats), len(self.criteria))
-        if self.values.shape != shape or len(self.status) != shape[0] or any(len(row) != shape[1] for row in self.status):
-            raise ValueError(f"Rewards: expected values and status of shape {shape} (seats, criteria), got {self.values.shape}")
+        if (
+            self.values.shape != shape
+            or len(self.status) != shape[0]
+            or any(len(row) != shape[1] for row in self.status)
+        ):
+            raise ValueError(
+                f"Rewards: expected values and status of shape {shape} (seats, criteria), got {self.values.shape}"
+            )
         for seat, row, statuses in zip(self.seats, self.values.tolist(), self.status, strict=True):
             for name, value, status in zip(self.criteria, row, statuses, strict=True):
                 if (status == "ok") != math.isfinite(value):
