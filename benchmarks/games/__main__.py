@@ -1,4 +1,4 @@
-"""`python -m benchmarks.games [name …]`: runs every module of this folder that has `run() -> list[dict]`, prints one table.
+"""`python -m benchmarks.games [name …]`: runs every module here that has `run() -> list[dict]` and prints one table.
 
 A row holds task, peer, ours_seconds, peer_seconds, ratio (peer / ours), aim, accuracy_ours and accuracy_peer; what is
 not known is left out. A module whose peer is not installed says so and is skipped.
