@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,6 +168,63 @@ class TokenBatch:
         branch = (self.chains >= 0).sum(axis=1)
         widths: Ints = self.lengths + branch
         return widths
+
+
+def merge(batches: Sequence[TokenBatch]) -> TokenBatch:
+    """Batches below one another as one, in the order given (rows are then no longer sorted by episode id)."""
+    width = max((batch.ids.shape[1] for batch in batches), default=0)
+    rows, units, turns, sources, terms = (np.cumsum([0, *sizes]) for sizes in _sizes(batches))
+
+    def wide(name: str, fill: int) -> Ints:
+        parts = [getattr(b, name) for b in batches]
+        return np.concatenate([np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=fill) for p in parts])
+
+    def flat(name: str, offsets: Ints | None = None) -> Any:
+        parts = [getattr(b, name) for b in batches]
+        return np.concatenate(parts if offsets is None else [p + o for p, o in zip(parts, offsets, strict=False)])
+
+    choices = max((b.pick_terms.shape[1] for b in batches), default=0)
+    longest = max((b.pick_terms.shape[2] for b in batches), default=0)
+    picks = []
+    for batch, offset in zip(batches, terms, strict=False):
+        _, k, j = batch.pick_terms.shape
+        shifted = np.where(batch.pick_terms >= 0, batch.pick_terms + offset, -1)
+        picks.append(np.pad(shifted, ((0, 0), (0, choices - k), (0, longest - j)), constant_values=-1))
+    positions = wide("positions", 0)
+    return TokenBatch(
+        ids=wide("ids", 0),
+        lengths=flat("lengths"),
+        positions=positions,
+        limits=wide("limits", -1),
+        chains=wide("chains", -1),
+        unit_row=flat("unit_row", rows),
+        unit_position=flat("unit_position"),
+        unit_turn=flat("unit_turn", turns),
+        old_logprobs=flat("old_logprobs"),
+        advantages=flat("advantages"),
+        source_row=flat("source_row", rows),
+        source_position=flat("source_position"),
+        term_source=flat("term_source", sources),
+        term_target=flat("term_target"),
+        speech_unit=flat("speech_unit", units),
+        speech_term=flat("speech_term", terms),
+        pick_unit=flat("pick_unit", units),
+        pick_choice=flat("pick_choice"),
+        pick_terms=np.concatenate(picks),
+        episodes=tuple(episode for batch in batches for episode in batch.episodes),
+        dropped=sum(batch.dropped for batch in batches),
+    )
+
+
+def _sizes(batches: Sequence[TokenBatch]) -> tuple[list[int], ...]:
+    """Rows, units, turns, sources and terms of each batch."""
+    return (
+        [b.rows for b in batches],
+        [b.units for b in batches],
+        [int(b.unit_turn.max()) + 1 if b.units else 0 for b in batches],
+        [len(b.source_row) for b in batches],
+        [len(b.term_source) for b in batches],
+    )
 
 
 @dataclass

@@ -12,7 +12,6 @@ is a counted, documented remedy or a clear error:
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -22,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debate.learning.batch import TokenBatch
-from debate.learning.logprobs import BatchTensors, to_tensors, unit_logprobs
-from debate.learning.losses import Loss, policy_loss, unit_weights
+from debate.learning.logprobs import unit_logprobs
+from debate.learning.losses import Loss, LossParts, policy_loss
+from debate.learning.steps import MEASURED, Run, Step
 from debate.transcript import Policy
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 PPO = Loss()
 T = TypeVar("T")
 State = tuple[dict[str, NDArray[np.float32]], dict[str, Any]]
-MEASURED = ("loss", "policy_loss", "kl", "entropy", "clipped", "drift", "sampler_gap")
 
 
 class TrainingFailed(RuntimeError):
@@ -101,32 +100,6 @@ class LearnerConfig:
             raise ValueError(
                 "LearnerConfig: loss.truncate corrects the engine against the trainer, so it needs compare = True"
             )
-
-
-class _Step:
-    """The rows of one optimiser step, in parts that fit in memory."""
-
-    def __init__(self, batch: TokenBatch, loss: Loss, part_rows: int, device: str) -> None:
-        import torch
-
-        self.batch = batch
-        self.device = device
-        rows, turns = torch.from_numpy(batch.unit_row), torch.from_numpy(batch.unit_turn)
-        self.weights = unit_weights(rows, turns, loss.average, loss.length).to(device)
-        self.old: Tensor | None = None
-        self.reference: Tensor | None = None
-        self.part_rows = min(part_rows or batch.rows, batch.rows)
-        self.split()
-
-    def split(self) -> None:
-        """Cuts the rows into parts of `part_rows`."""
-        self.parts: list[tuple[BatchTensors, slice]] = []
-        for start in range(0, self.batch.rows, self.part_rows):
-            stop = min(start + self.part_rows, self.batch.rows)
-            first, last = np.searchsorted(self.batch.unit_row, [start, stop])
-            part = self.batch.select(start, stop)
-            if part.units:
-                self.parts.append((to_tensors(part, self.device), slice(int(first), int(last))))
 
 
 class PolicyGradientLearner:
@@ -209,54 +182,28 @@ class PolicyGradientLearner:
             return self._update(batch)
 
     def _update(self, batch: TokenBatch) -> dict[str, float]:
-        started = time.perf_counter()
-        config = self.config
-        size = config.minibatch_rows or max(batch.rows, 1)
         # Dropout would make the trainer another policy than the one that spoke.
         self.model.eval()
-        cuts = [batch.select(start, min(start + size, batch.rows)) for start in range(0, batch.rows, size)]
-        steps = [_Step(part, config.loss, config.part_rows, self.device) for part in cuts if part.units]
-        for step in steps:
+        run = self._begin(batch)
+        for step in run.steps:
             self._in_memory(step, self._measure_before)
-        norms: list[float] = []
-        skipped = 0
-        gap = math.nan
-        sums = np.zeros(len(MEASURED))
-        for epoch in range(config.epochs):
-            sums[:] = 0.0
-            for number, step in enumerate(steps):
-                self._optimizer.zero_grad(set_to_none=True)
+        for _ in range(self.config.epochs):
+            run.start_pass()
+            for step in run.steps:
                 measured = self._in_memory(step, self._accumulate)
-                norm = self._descend(measured[0])
-                if norm is None:
-                    skipped += 1
-                else:
-                    norms.append(norm)
-                gap = measured[-1] / step.batch.units if epoch == number == 0 else gap
-                sums += measured
+                run.record(measured, self._descend(measured[0]))
+        return self._finish(run)
+
+    def _begin(self, batch: TokenBatch) -> Run:
+        """The steps of an update, in fixed order."""
+        return Run(batch, self.config.loss, self.config.minibatch_rows, self.config.part_rows, self.device)
+
+    def _finish(self, run: Run) -> dict[str, float]:
+        """Counts the update, moves the magnet, and reports."""
         self.updates += 1
-        if config.magnet_every and self.updates % config.magnet_every == 0:
+        if self.config.magnet_every and self.updates % self.config.magnet_every == 0:
             self.set_reference()
-        metrics = (
-            dict(zip(MEASURED, (sums / max(batch.units, 1)).tolist(), strict=True))
-            if steps
-            else dict.fromkeys(MEASURED, math.nan)
-        )
-        if steps:
-            metrics |= {"loss": float(sums[0]) / len(steps), "policy_loss": float(sums[1]) / len(steps)}
-            metrics["kl"] = metrics["kl"] if steps[0].reference is not None else math.nan
-        return metrics | {
-            "sampler_gap": float(gap),
-            "grad_norm": float(np.mean(norms)) if norms else math.nan,
-            "rows": float(batch.rows),
-            "tokens": float(batch.units),
-            "dropped": float(batch.dropped),
-            "steps": float(len(norms)),
-            "skipped": float(skipped),
-            "lr": config.lr,
-            "update": float(self.updates),
-            "seconds": time.perf_counter() - started,
-        }
+        return run.metrics() | {"lr": self.config.lr, "update": float(self.updates)}
 
     def state(self) -> State:
         """Arrays by name (weights, reference, optimiser moments) and JSON-able numbers, for `load_state`."""
@@ -321,7 +268,7 @@ class PolicyGradientLearner:
 
     # --- inside an update ------------------------------------------------------------------------------------------
 
-    def _measure_before(self, step: _Step) -> None:
+    def _measure_before(self, step: Step) -> None:
         """π_old where the engine is not trusted, and the reference, on the weights before the first step."""
         import torch
 
@@ -333,7 +280,7 @@ class PolicyGradientLearner:
                 with self._as_reference():
                     step.reference = self._logprobs(step)
 
-    def _logprobs(self, step: _Step) -> Tensor:
+    def _logprobs(self, step: Step) -> Tensor:
         """[U] log-probabilities of a step's units."""
         import torch
 
@@ -352,7 +299,7 @@ class PolicyGradientLearner:
         for name, parameter in self._parameters.items():
             parameter.data, self._reference[name] = self._reference[name], parameter.data
 
-    def _accumulate(self, step: _Step) -> NDArray[np.float64]:
+    def _accumulate(self, step: Step) -> NDArray[np.float64]:
         """Backward through every part of a step. Returns `MEASURED`: two losses, then sums over units."""
         import torch
 
@@ -361,32 +308,34 @@ class PolicyGradientLearner:
         self._optimizer.zero_grad(set_to_none=True)
         for part, units in step.parts:
             logprobs, entropies = unit_logprobs(self.model, part, config.temperature)
-            result = policy_loss(
-                config.loss,
-                logprobs,
-                entropies,
-                old=part.old_logprobs if step.old is None else step.old[units],
-                advantages=part.advantages,
-                rows=part.rows,
-                turns=part.turns,
-                weights=step.weights[units],
-                units=step.batch.units,
-                reference=None if step.reference is None else step.reference[units],
-                sampler=part.old_logprobs,
-            )
+            result, measured = self._loss(step, units, logprobs, entropies, part.rows, part.turns)
             result.total.backward()  # type: ignore[no-untyped-call]
-            gap = (logprobs.detach() - part.old_logprobs).abs().sum()
-            numbers = (
-                result.total.detach(),
-                result.policy,
-                result.kl,
-                result.entropy,
-                result.clipped,
-                result.drift,
-                gap,
-            )
-            total += torch.stack([number.double() for number in numbers])
+            total += measured
         return total.cpu().numpy()
+
+    def _loss(
+        self, step: Step, units: slice, logprobs: Tensor, entropies: Tensor, rows: Tensor, turns: Tensor
+    ) -> tuple[LossParts, Tensor]:
+        """The loss of some units of a step, and `MEASURED` of them."""
+        import torch
+
+        recorded = step.recorded[units]
+        result = policy_loss(
+            self.config.loss,
+            logprobs,
+            entropies,
+            old=recorded if step.old is None else step.old[units],
+            advantages=step.advantages[units],
+            rows=rows,
+            turns=turns,
+            weights=step.weights[units],
+            units=step.batch.units,
+            reference=None if step.reference is None else step.reference[units],
+            sampler=recorded,
+        )
+        gap = (logprobs.detach() - recorded).abs().sum()
+        numbers = (result.total.detach(), result.policy, result.kl, result.entropy, result.clipped, result.drift, gap)
+        return result, torch.stack([number.double() for number in numbers])
 
     def _descend(self, loss: float) -> float | None:
         """Clips the gradient and steps; None where the step was skipped."""
@@ -407,7 +356,7 @@ class PolicyGradientLearner:
             )
         return None
 
-    def _in_memory(self, step: _Step, work: Callable[[_Step], T]) -> T:
+    def _in_memory(self, step: Step, work: Callable[[Step], T]) -> T:
         """Runs `work` on a step, in smaller parts as long as memory runs out."""
         while True:
             try:
@@ -421,8 +370,7 @@ class PolicyGradientLearner:
                         f"learner of {self._first.name}: a single row of {step.batch.ids.shape[1]} tokens "
                         "does not fit in memory"
                     ) from error
-            step.part_rows = -(-step.part_rows // 2)
-            step.split()
+            step.halve()
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -28,7 +28,7 @@ class BatchTensors:
         sources: [M] index into the N flattened hidden states.
         term_source, term_target: [Z]. speech_term: [S]; speech_source: [S]. pick_terms: [P, K, J], Z where absent.
         pick_choice: [P]. absent: [P, K]. order: [U] puts (speech, pick) values into unit order.
-        old_logprobs, advantages: [U] float32. rows, turns: [U] segments, numbered from 0.
+        rows, turns: [U] segments, numbered from 0.
     """
 
     ids: Tensor
@@ -43,8 +43,6 @@ class BatchTensors:
     pick_choice: Tensor
     absent: Tensor
     order: Tensor
-    old_logprobs: Tensor
-    advantages: Tensor
     rows: Tensor
     turns: Tensor
 
@@ -71,8 +69,6 @@ def to_tensors(batch: TokenBatch, device: str = "cpu") -> BatchTensors:
         pick_choice=put(batch.pick_choice),
         absent=put((batch.pick_terms < 0).all(axis=2), torch.bool),
         order=put(np.argsort(np.concatenate([batch.speech_unit, batch.pick_unit]), kind="stable")),
-        old_logprobs=put(batch.old_logprobs, torch.float32),
-        advantages=put(batch.advantages, torch.float32),
         rows=put(batch.unit_row),
         turns=put(turns),
     )
