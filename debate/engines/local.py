@@ -85,22 +85,29 @@ class LocalCompleter:
 
         answers: dict[int, Completion] = {}
         jobs: dict[int, _Job] = {}
-        groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        groups: dict[tuple[str, bool], list[_Job]] = defaultdict(list)
+        scored: dict[Any, _Job] = {}  # episodes of one question ask the same first thing: it is computed once
         for i, request in enumerate(requests):
             try:
-                jobs[i] = self._prepare(request)
+                job = self._prepare(request)
             except ValueError as error:
                 answers[i] = Completion(error=str(error), stop_reason="error")
                 continue
-            groups[request.policy, request.choices is not None].append(i)
-        for (policy, scoring), members in sorted(groups.items()):
-            for batch, length in self.shapes.plan([len(jobs[i].prompt) for i in members]):
-                chosen = [jobs[members[b]] for b in batch]
+            scoring = request.choices is not None
+            if scoring:
+                jobs[i] = scored.setdefault((request.policy, tuple(job.prompt), tuple(job.continuations)), job)
+            else:
+                jobs[i] = job
+            if jobs[i] is job:
+                groups[request.policy, scoring].append(job)
+        for (policy, scoring), members in sorted(groups.items(), key=lambda group: group[0]):
+            for batch, length in self.shapes.plan([len(job.prompt) for job in members]):
                 with self.policies.use(policy) as model, torch.inference_mode():
-                    (self._score if scoring else self._generate)(Forward(model), chosen, length)
+                    run = self._score if scoring else self._generate
+                    run(Forward(model), [members[b] for b in batch], length)
                 await asyncio.sleep(0)
         for i, job in jobs.items():
-            answers[i] = self._answer(job)
+            answers[i] = self._answer(requests[i], job)
         return [answers[i] for i in range(len(requests))]
 
     def _prepare(self, request: Request) -> _Job:
@@ -212,9 +219,9 @@ class LocalCompleter:
             for (row, k), values in zip(chosen, torch.stack(columns, 1).tolist(), strict=False):
                 jobs[row].scores[k] += sum(values[: len(jobs[row].continuations[k]) - 1])
 
-    def _answer(self, job: _Job) -> Completion:
-        """The completion of a finished job."""
-        request, prompt = job.request, tuple(job.prompt)
+    def _answer(self, request: Request, job: _Job) -> Completion:
+        """The completion of a request from its finished job."""
+        prompt = tuple(job.prompt)
         if request.choices is not None:
             cost = Cost(1, len(prompt) + sum(len(c) - 1 for c in job.continuations), 0)
             if not all(-float("inf") <= score <= 0 for score in job.scores):

@@ -118,6 +118,21 @@ def test_no_request_depends_on_its_neighbours(name: str) -> None:
     assert ask(engine, requests[5:12]) == together[5:12]
 
 
+def test_the_same_question_is_computed_once_and_answered_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = nano_completer(rows=4)
+    asked = replace(requests_to_speak(1)[0], choices=CHOICES)
+    requests = [replace(asked, seed=s) for s in range(30)] + [replace(asked, choices=CHOICES[::-1])]
+    sizes: list[int] = []
+    score = engine._score
+    monkeypatch.setattr(
+        engine, "_score", lambda forward, jobs, length: (sizes.append(len(jobs)), score(forward, jobs, length))
+    )
+    answers = ask(engine, requests)
+    assert sum(sizes) == 2
+    assert answers[:30] == [ask(engine, [asked])[0]] * 30
+    assert answers[30].choices == answers[0].choices[::-1]
+
+
 def test_seeds_alone_tell_samples_apart(engine: LocalCompleter) -> None:
     base = requests_to_speak(1, tokens=24)[0]
     answers = ask(engine, [replace(base, seed=s) for s in (1, 2, 1, 3)])
