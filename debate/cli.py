@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from debate.errors import UserError
+from debate.errors import Failed, UserError
 
 if TYPE_CHECKING:
     from debate.recipe import Recipe
 
 USER_ERROR = 2
+FAILED = 1
 INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit code: 0 done, 2 the user's mistake (told on stderr), 130 interrupted."""
+    """Runs a command; returns the exit code: 0 done, 1 it failed, 2 the user's mistake, 130 interrupted."""
     arguments = parser().parse_args(argv)
     try:
         return int(arguments.run(arguments) or 0)
@@ -30,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 0
+    except Failed as error:
+        print(f"debate: {error}", file=sys.stderr)
+        return FAILED
 
 
 def parser() -> argparse.ArgumentParser:

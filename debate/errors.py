@@ -10,6 +10,10 @@ class UserError(ValueError):
     """Something the user gave is wrong. The message says what, where, and what was expected."""
 
 
+class Failed(RuntimeError):
+    """The work itself failed (a full disk, training that diverged), and the message says so plainly."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint such as ` (did you mean "rounds"?)`, or nothing when no known word is close."""
     close = difflib.get_close_matches(word, list(known), n=1)

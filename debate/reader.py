@@ -186,7 +186,7 @@ class Fields:
                 raise self.error(key, f"expected a number, got {_show(value)}") from None
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise self.error(key, f"expected {_NAMES[kind]}, got {_show(value)}")
-        if kind is float and not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise self.error(key, f"expected a finite number, got {value}")
         if among is not None:
             names = list(among)

@@ -13,7 +13,7 @@ from typing import Any
 
 from debate.cast import Cast
 from debate.errors import UserError
-from debate.judging import build_judges
+from debate.judging import build_judges, check_judges
 from debate.learning.baselines import Baseline, EmaBaseline, GroupBaseline
 from debate.play import Arena, play
 from debate.progress import Progress, Silent
@@ -158,6 +158,18 @@ class Session:
         self.seconds = state["seconds"]
         self.progress.say(f"resumed after update {self.update}")
 
+    def check_trust(self) -> list[str]:
+        """Whether every judge may pay rewards for the next update; returns what was admitted about those that may.
+
+        Raises:
+            UserError: a judge without a valid certificate that the recipe does not admit.
+        """
+        return [
+            problem
+            for spec in self.recipe.arenas
+            for problem in check_judges(spec, self.arenas[spec.name].judges, self.recipe, self.update)
+        ]
+
     def keep(self, name: str) -> str:
         """Keeps an agent's current version as a snapshot, durably; returns its id."""
         policy, arrays = self.cast.keep(name)
@@ -198,7 +210,8 @@ def open_session(
     Raises:
         UserError: bad data or models; the folder holds another run, or one that `resume` was not given for.
     """
-    from debate.data import load_questions
+    from debate.data import data_hashes, load_questions
+    from debate.provenance import model_hashes
 
     questions: dict[str, tuple[list[Any], list[Any]]] = {}
     for spec in recipe.arenas:
@@ -211,7 +224,13 @@ def open_session(
             )
         questions[spec.name] = train, test
     _check_size(recipe, questions)
-    folder = RunFolder.create(out, recipe.text, recipe.seed, resume, argv)
+    data = {
+        key: value
+        for spec in recipe.arenas
+        for part in (spec.train, spec.test)
+        for key, value in data_hashes(part).items()
+    }
+    folder = RunFolder.create(out, recipe.text, recipe.seed, resume, argv, model_hashes(recipe), data)
     with folder.store() as store:
         cast = Cast(recipe, _cache(store))
         arenas = {

@@ -51,6 +51,8 @@ def train(
     """
     with open_session(recipe, out, resume, progress, argv) as session:
         # 1. Where everybody starts from.
+        for admission in session.check_trust():
+            session.progress.say(f"note: {admission}")
         if session.update == 0:
             join_population(session)
             evaluate(session, "before")
@@ -58,6 +60,7 @@ def train(
         session.progress.start("train", recipe.training.updates)
         session.progress.advance(session.update)
         while session.update < recipe.training.updates:
+            session.check_trust()
             rows = [row for spec in recipe.arenas for row in update(session, spec)]
             for name in session.cast.learners:
                 session.cast.publish(name)

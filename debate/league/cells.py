@@ -36,7 +36,9 @@ def empirical_game(episodes: Iterable[Episode], populations: Mapping[str, Sequen
     """
     seats = list(populations)
     index = {seat: {policy: i for i, policy in enumerate(policies)} for seat, policies in populations.items()}
-    profiles, values, clusters = [], [], []
+    profiles: list[list[int]] = []
+    clusters: list[str] = []
+    values: list[np.ndarray | None] = []
     criteria: tuple[str, ...] = ()
     for episode in episodes:
         profiles.append([index[seat][episode.match.seats[seat]] for seat in seats])

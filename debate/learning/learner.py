@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from debate.errors import Failed
 from debate.learning.batch import TokenBatch
 from debate.learning.logprobs import unit_logprobs
 from debate.learning.losses import Loss, LossParts, policy_loss
@@ -34,7 +35,7 @@ T = TypeVar("T")
 State = tuple[dict[str, NDArray[np.float32]], dict[str, Any]]
 
 
-class TrainingFailed(RuntimeError):
+class TrainingFailed(Failed):
     """Training cannot go on; the weights are those before the failing step."""
 
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from debate.errors import UserError
+from debate.errors import Failed, UserError
 from debate.run import codec
 from debate.run.database import open_database
 from debate.run.lock import WriterLock
@@ -32,7 +32,7 @@ from judges.types import Completion, Verdict
 PAGE = 256  # rows read at a time while iterating: memory stays flat, and no read holds the log back for long
 
 
-class StoreError(RuntimeError):
+class StoreError(Failed):
     """The store could not keep what it was given (disk full, input/output error). Nothing of it was acknowledged."""
 
 
