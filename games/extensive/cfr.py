@@ -118,11 +118,10 @@ def cfr(
     plans = [seat.plan for seat in seats]
     recorded: dict[int, float | Array] = {}
     for t in range(1, iterations + 1):
-        for i, seat in enumerate(seats):
+        for seat in seats:
             regret = seat.instantaneous_regret(plans)
-            seat.average += seat.plan[1:] * float(t**exponent)
+            seat.average += seat.plan[1:] * float(t**exponent) if exponent else seat.plan[1:]
             seat.match(update(seat.regret, regret, t))
-            plans[i] = seat.plan
         if t in points:
             recorded[t] = _nash_conv(seats)
     parts = [seat.average_policy() for seat in seats]
@@ -167,23 +166,24 @@ class _Seat:
         return values
 
     def match(self, proportions: Array) -> None:
-        """Step 4, and the realisation plan of the new policy (a new array: others may hold the old one)."""
+        """Step 4, and the realisation plan of the new policy, in place: the other players read it there."""
         s = self.sequences
         if not s.levels:
             return
-        self.policy = self._normalised(np.maximum(proportions, 0.0))
-        self.plan = realisation(s, self.policy)
+        self._normalised(np.maximum(proportions, 0.0, out=self.weighted), out=self.policy)
+        realisation(s, self.policy, out=self.plan)
 
     def average_policy(self) -> Array:
         """[Q_i] the average policy; uniform where the player itself never came."""
-        return self._normalised(self.average)
+        return self._normalised(self.average, out=np.empty_like(self.average))
 
-    def _normalised(self, masses: Array) -> Array:
+    def _normalised(self, masses: Array, out: Array) -> Array:
         """Masses divided by their sum over each information set; uniform where that is zero."""
         if not self.sequences.levels:
-            return masses
+            return out
+        np.copyto(out, self.uniform)
         sums = self.totals(masses).take(self.sequences.owner, axis=0, out=self.spread, mode="clip")
-        return np.divide(masses, sums, out=self.uniform.copy(), where=sums > 0.0)
+        return np.divide(masses, sums, out=out, where=sums > 0.0)
 
 
 def _nash_conv(seats: list[_Seat]) -> float | Array:

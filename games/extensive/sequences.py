@@ -84,19 +84,22 @@ def player_sequences(game: ExtensiveGame, player: int) -> PlayerSequences:
     return PlayerSequences(start, stop, first, owner, tuple(levels))
 
 
-def realisation(sequences: PlayerSequences, sigma: Array) -> Array:
+def realisation(sequences: PlayerSequences, sigma: Array, out: Array | None = None) -> Array:
     """The realisation plan of a behavioural policy: probability with which the player itself allows each sequence.
 
     Args:
         sequences: the player's index arrays.
         sigma: [Q_i] or [Q_i, M] the player's part of the policy.
+        out: where to put the answer; its first row is 1 already.
 
     Returns:
         [Q_i + 1] or [Q_i + 1, M], the empty sequence first.
     """
-    x = np.ones((len(sigma) + 1, *sigma.shape[1:]))
+    x = np.ones((len(sigma) + 1, *sigma.shape[1:])) if out is None else out
     for level in sequences.levels:
-        x[level.low + 1 : level.high + 1] = x[level.parent] * sigma[level.low : level.high]
+        here = x[level.low + 1 : level.high + 1]
+        x[: level.low + 1].take(level.parent, axis=0, out=here, mode="clip")
+        here *= sigma[level.low : level.high]
     return x
 
 

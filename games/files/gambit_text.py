@@ -173,7 +173,7 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 def quoted(name: str) -> str:
     """A name in quotes, in what both Gambit and OpenSpiel read: printable ASCII, single spaces, no escapes.
 
-    Quotation marks become apostrophes, backslashes become slashes, accents are dropped, and other characters become "?".
+    Quotation marks become apostrophes, backslashes slashes, accents are dropped, other characters become "?".
     """
     plain = unicodedata.normalize("NFKD", name).replace('"', "'").replace("\\", "/")
     kept = "".join(c for c in plain if not unicodedata.combining(c))
