@@ -35,7 +35,8 @@ def run_code(
         program: Python source. Standard library only, no network, no files but its own.
         tests: statements that raise where the program is wrong, such as "assert add(1, 2) == 3"; one test each. They
             see the program's names as stand-ins: calls, attributes, indexing and iteration go to the program's process,
-            plain data (numbers, text, bytes, lists, tuples, sets, dictionaries) comes back by value.
+            plain data (numbers, text, bytes, lists, tuples, sets, dictionaries) comes back by value. Names of built-ins
+            are the tests' own whatever the program defines under them, and so are standard modules used as `math.pi`.
         limits: what the program may use.
         tier: the isolation to use; by default the strongest that `probe` found. It is never weakened: where it cannot
             be had the run is refused.

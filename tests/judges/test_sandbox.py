@@ -260,6 +260,30 @@ def test_forged_results_do_not_pass(tier: str, name: str) -> None:
     assert None not in result.failures
 
 
+def test_what_tests_compare_with_is_not_the_programs_to_define(tier: str) -> None:
+    program = """
+class math:
+    isclose = staticmethod(lambda a, b: True)
+all = any = isinstance = len = sorted = abs = lambda *a: True
+AssertionError = int
+__builtins__ = {}
+def f(x): return 0
+def trace(x): return x
+"""
+    result = attack(
+        tier,
+        program,
+        "assert all(f(x) == x + 1 for x in range(3))",
+        "assert isinstance(f(1), str)",
+        "assert math.isclose(f(1), 2)",
+        "import math\nassert math.isclose(f(1), 2)",
+        "assert abs(f(1) - 2) is True",
+        "assert f(1) == 0",
+        "assert trace(1) == 1",  # the name of a module, called: the program's own
+    )
+    assert result.passed is False and [failure is None for failure in result.failures] == [False] * 5 + [True] * 2
+
+
 def test_a_program_is_not_told_the_tests_and_their_end_is_not_its_to_choose(tier: str) -> None:
     result = attack(
         tier,
@@ -329,18 +353,24 @@ def test_memory_of_many_processes_together(tier: str) -> None:
     program = """
 import os, time
 def f():
-    pipe = os.pipe()
+    pipe, children = os.pipe(), set()
     for _ in range(8):
-        if os.fork() == 0:
+        child = os.fork()
+        if child == 0:
             x = bytearray(b"x" * (100 * 2**20))
-            os.write(pipe[1], b"1")
-            time.sleep(20)
+            os.write(pipe[1], os.getpid().to_bytes(4, "big"))
+            time.sleep(60)
             os._exit(0)
-    time.sleep(2)
+        children.add(child)
     os.set_blocking(pipe[0], False)
-    return len(os.read(pipe[0], 100))
+    filled, dead = set(), set()
+    while children - filled - dead:
+        try: filled.add(int.from_bytes(os.read(pipe[0], 4), "big"))
+        except BlockingIOError: time.sleep(0.05)
+        while (gone := os.waitpid(-1, os.WNOHANG)[0]): dead.add(gone)
+    return len(filled - dead)
 """
-    limits = Limits(wall=8, cpu=2, memory=256 * 2**20, disk=2**20, processes=12)
+    limits = Limits(wall=30, cpu=5, memory=256 * 2**20, disk=2**20, processes=12)
     result = attack(tier, program, "assert f() <= 3", limits=limits)
     # Either some children were killed, or the whole group was: both are the wall.
     assert result.passed is True or "ended" in str(result.failures[0]), result.failures

@@ -1,8 +1,11 @@
 """The side of the tests: runs each against stand-ins for the program's objects. In a jail: standard library only."""
 
+import ast
 import builtins
+import importlib
 import json
 import os
+import sys
 from typing import Any, BinaryIO
 
 from judges.sandbox.inside import wire
@@ -32,10 +35,27 @@ def main(read_fd: int, write_fd: int, report_fd: int, job_fd: int) -> None:
     for index, test in enumerate(job["tests"]):
         try:
             # The test's own statements come from whoever asks for the run; the program never sees this process.
-            exec(compile(test, f"test {index}", "exec"), {**names, "__name__": "test"})
+            exec(compile(test, f"test {index}", "exec"), {**visible(names, test), "__name__": "test"})
             tell(index, None)
         except BaseException as error:
             tell(index, f"{type(error).__name__}: {str(error)[:300]}")
+
+
+def visible(names: dict[str, Any], test: str) -> dict[str, Any]:
+    """The program's names that a test sees.
+
+    What tests compare with is not the program's to define: one that names a function `all` or a class `math` would
+    otherwise decide `assert all(...)` and `math.isclose(...)`. So built-ins keep their names, and the name of a
+    standard module means that module in a test that uses it only as `name.attribute`.
+    """
+    kept = {name: value for name, value in names.items() if name[:2] != "__" and not hasattr(builtins, name)}
+    tree = list(ast.walk(ast.parse(test)))
+    bases = {id(node.value) for node in tree if isinstance(node, ast.Attribute)}
+    plain = {node.id for node in tree if isinstance(node, ast.Name) and id(node) not in bases}
+    for name in kept.keys() & sys.stdlib_module_names:
+        if name not in plain:
+            kept[name] = importlib.import_module(name)
+    return kept
 
 
 class Program:
