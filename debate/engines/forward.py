@@ -32,22 +32,32 @@ class Forward:
         self._scale = getattr(text, "logit_scale", None) or 1.0 / (getattr(text, "logits_scaling", None) or 1.0)
         self.device = next(model.parameters()).device
         window = getattr(text, "sliding_window", None) if getattr(text, "use_sliding_window", True) else None
-        self.context = min(int(text.max_position_embeddings), int(window or 1 << 62))
+        # a window counts the gaps that padding leaves in a cache, so no more than half of it is promised
+        self.context = min(int(text.max_position_embeddings), int(window or 1 << 62) // 2)
 
     def probe(self, model: Any) -> None:
-        """Checks once that head and trunk together give the model's own logits.
+        """Checks once, on three tokens, that the parts used here together give the model's own logits.
 
         Raises:
-            UserError: they do not.
+            UserError: they do not, or what the model remembers is not keys and values that rows can be picked from.
         """
         import torch
 
+        name = type(model).__name__
         with torch.inference_mode():
             ids = torch.tensor([[1, 2, 3]], device=self.device)
             own = model(input_ids=ids, use_cache=False).logits.float()
             hidden, _ = self.prefill(ids, cache=False)
             if not torch.allclose(own, self.logits(hidden), atol=1e-3, rtol=1e-3):
-                raise UserError(f"{type(model).__name__} changes its logits after the head in an unknown way")
+                raise UserError(f"{name} changes its logits after the head in an unknown way")
+            _, cache = self.prefill(ids[:, [0, 1, 0]])  # the third id stands for padding
+            if not all(torch.is_tensor(getattr(layer, "keys", None)) for layer in getattr(cache, "layers", [None])):
+                raise UserError(f"{name} remembers something other than keys and values; this engine cannot step it")
+            mask, place = torch.tensor([[1, 1, 0, 1]], device=self.device), torch.tensor([[2]], device=self.device)
+            hidden = self.extend(ids[:, 2:], select(cache, torch.tensor([0], device=self.device)), mask, place)
+            gap = (self.logits(hidden[:, 0]).log_softmax(-1) - own[:, 2].log_softmax(-1)).abs().mean()
+            if not gap < (1e-3 if hidden.dtype == torch.float32 else 0.2):
+                raise UserError(f"{name} gives other logits step by step than at once (mean difference {gap:.3g})")
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Float32 logits [..., V] of hidden states [..., D]."""

@@ -205,6 +205,25 @@ def test_policies_answer_for_themselves() -> None:
         engine.retire("")
 
 
+def test_models_that_cannot_be_stepped_are_refused() -> None:
+    from debate.engines.forward import Forward
+
+    capped = tiny_model(40)
+    head = capped.lm_head.forward
+    capped.lm_head.forward = lambda hidden: head(hidden) / 2
+    Forward(capped).probe(capped)  # the head is the model's own, whatever it does
+    capped.lm_head.forward = head
+    plain = capped.forward
+    capped.forward = lambda **given: (out := plain(**given), out.__setitem__("logits", out.logits * 0.5))[0]
+    with pytest.raises(UserError, match="after the head"):
+        Forward(capped).probe(capped)
+    capped.forward = plain
+    trunk = capped.model.forward
+    capped.model.forward = lambda **given: trunk(**{**given, "attention_mask": None})  # deaf to masks
+    with pytest.raises(UserError, match="step by step"):
+        Forward(capped).probe(capped)
+
+
 def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="no CUDA device"):
