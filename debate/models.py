@@ -86,7 +86,7 @@ def resolve(name: str) -> str:
     if name in KNOWN:
         if (pulled / "source.json").is_file():
             return str(pulled)
-        raise UserError(f"model {name!r} is not here yet; fetch it once with `debate pull {name}`")
+        raise UserError(f"model {name!r} is not here yet; fetch it once with `debate models pull {name}`")
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():

@@ -27,7 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_names_that_lead_nowhere(home: Path) -> None:
     with pytest.raises(UserError, match='did you mean "smollm2-135m"'):
         resolve("smollm2-135")
-    with pytest.raises(UserError, match="debate pull smollm2-135m"):
+    with pytest.raises(UserError, match="debate models pull smollm2-135m"):
         resolve("smollm2-135m")
     with pytest.raises(UserError, match="no such folder"):
         resolve("./nowhere")
