@@ -64,7 +64,7 @@ def highs_gap(table: np.ndarray) -> float:
 
 
 def certify(
-    rule: str, truth: np.ndarray, epsilon: float, delta: float, seed: int, growth: float = 0.1
+    rule: str, truth: np.ndarray, epsilon: float, delta: float, seed: int, growth: float = 0.05
 ) -> tuple[np.ndarray, np.ndarray]:
     """Plays win-or-loss matches of R games until each has a profile certified to NashConv ≤ ε.
 
