@@ -1,0 +1,1 @@
+"""Speed of learning: `python -m benchmarks.learning [name …] [--small]`."""

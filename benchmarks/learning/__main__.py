@@ -1,0 +1,41 @@
+"""`python -m benchmarks.learning [name …]`: prints one line a measurement, ours and the peer's in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import os
+import platform
+import time
+
+from benchmarks.learning import _setup
+
+MODULES = ("nano", "joint", "trl_grpo")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*MODULES, []], help="modules to run; default all")
+    parser.add_argument("--model", default="smollm2-135m", help="a pulled model, a folder, a hub id, or 'random'")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="CPU seconds, for a busy machine; set OMP_NUM_THREADS=1"
+    )
+    arguments = parser.parse_args()
+    if arguments.cpu_time:
+        _setup.CLOCK[0] = time.process_time
+    print(f"{datetime.date.today()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    for name in arguments.names or MODULES:
+        module = importlib.import_module(f"benchmarks.learning.{name}")
+        for row in module.run(arguments.model, arguments.device, arguments.repeats):
+            print(
+                " | ".join(
+                    f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
+                )
+            )
+
+
+if __name__ == "__main__":
+    main()
