@@ -62,8 +62,9 @@ def hf(model: str, dtype: str, rows: int, tokens: int, device: str) -> None:
     engine = hf_completer(model, device, dtype, rows=rows)
     engine.format.stops = frozenset()  # type: ignore[attr-defined]  # every row speaks its full length
     view = (Message("system", "You are a debater."), Message("user", SPEECH))
-    requests = [Request(view, Sampling(tokens), seed=i) for i in range(rows)]
-    prompt = torch.tensor([engine.format.encode(view)] * rows, device=device)
+    views = [(view[0], Message("user", f"{chr(65 + i % 26)}{chr(65 + i // 26 % 26)} {SPEECH}")) for i in range(rows)]
+    requests = [Request(each, Sampling(tokens), seed=i) for i, each in enumerate(views)]
+    prompt = torch.full((rows, max(len(engine.format.encode(each)) for each in views)), 5, device=device)
 
     def generate(length: int) -> None:
         with engine.policies.use("") as lm, torch.inference_mode():
@@ -80,7 +81,7 @@ def hf(model: str, dtype: str, rows: int, tokens: int, device: str) -> None:
         ("choices A, B", ("A", "B")),
         ("three choices of several tokens", ("yes sir", "no, no", "may be")),
     ):
-        asked = [Request(view, choices=choices) for _ in range(rows)]
+        asked = [Request(each, choices=choices) for each in views]
         timed(name, rows, "request", lambda asked=asked: asyncio.run(engine(asked)))  # type: ignore[misc]
 
 

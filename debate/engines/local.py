@@ -137,15 +137,22 @@ class LocalCompleter:
         """Prefills prompts: float32 logits [R, V] after each, the cache, and their lengths [R] (1 for filler rows)."""
         import torch
 
-        rows = self.shapes.height(len(jobs))
+        prompts = [tuple(job.prompt) for job in jobs]
+        unique = prompts if self.shapes.fixed else list(dict.fromkeys(prompts))  # a group's first turn is read once
+        rows = self.shapes.height(len(unique))
         ids = torch.full((rows, length), self.format.pad, dtype=torch.int64)
         lengths = torch.ones(rows, dtype=torch.int64)
-        for row, job in enumerate(jobs):
-            ids[row, : len(job.prompt)] = torch.tensor(job.prompt)
-            lengths[row] = len(job.prompt)
+        for row, prompt in enumerate(unique):
+            ids[row, : len(prompt)] = torch.tensor(prompt)
+            lengths[row] = len(prompt)
         ids, lengths = ids.to(forward.device), lengths.to(forward.device)
         hidden, past = forward.prefill(ids, cache)
-        return forward.logits(hidden[torch.arange(rows, device=forward.device), lengths - 1]), past, lengths
+        logits = forward.logits(hidden[torch.arange(rows, device=forward.device), lengths - 1])
+        if len(unique) == len(prompts):
+            return logits, past, lengths
+        place = {prompt: row for row, prompt in enumerate(unique)}
+        index = torch.tensor([place[prompt] for prompt in prompts], device=forward.device)
+        return logits[index], select(past, index) if cache else past, lengths[index]
 
     def _generate(self, forward: Forward, jobs: list[_Job], length: int) -> None:
         """Samples a continuation of each prompt.

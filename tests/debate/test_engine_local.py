@@ -133,6 +133,24 @@ def test_the_same_question_is_computed_once_and_answered_each_time(monkeypatch: 
     assert answers[30].choices == answers[0].choices[::-1]
 
 
+def test_a_shared_prompt_is_read_once_where_shapes_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    from debate.engines.forward import Forward
+
+    engine = ENGINES["tiny ragged"]()
+    base, other = requests_to_speak(2)
+    requests = [base, other, replace(base, seed=9)]
+    read: list[int] = []
+    prefill = Forward.prefill
+    monkeypatch.setattr(
+        Forward, "prefill", lambda self, ids, cache=True: (read.append(len(ids)), prefill(self, ids, cache))[1]
+    )
+    answers = ask(engine, requests)
+    assert read == [2]
+    for answer in answers:
+        assert answer.logprobs == pytest.approx(plain_logprobs(engine, answer.prompt_tokens, answer.tokens), abs=2e-4)
+    assert [a.tokens for a in answers] == [ask(engine, [r])[0].tokens for r in requests]
+
+
 def test_seeds_alone_tell_samples_apart(engine: LocalCompleter) -> None:
     base = requests_to_speak(1, tokens=24)[0]
     answers = ask(engine, [replace(base, seed=s) for s in (1, 2, 1, 3)])
