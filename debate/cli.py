@@ -195,7 +195,8 @@ def _solve(arguments: argparse.Namespace) -> int:
     if arguments.target.suffix in (".nfg", ".efg", ".csv"):
         from debate.solve_file import solve_file
 
-        for line in solve_file(arguments.target, arguments.concept, arguments.out, arguments.seed or 0):
+        out = arguments.out or Path("runs/out") / arguments.target.stem
+        for line in solve_file(arguments.target, arguments.concept, out, arguments.seed or 0):
             print(line)
         return 0
     return _tournament(arguments)

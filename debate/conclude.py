@@ -106,10 +106,9 @@ def trace(session: Session) -> dict[str, list[float]] | None:
     rows = [row for row in session.folder.read_log() if row.get("nash_conv") is not None]
     if len(rows) < 2:
         return None
-    tokens = [float(row.get("sampled_tokens") or 0.0) for row in rows]
     return {
         "iterations": [float(row["update"]) for row in rows],
-        "model_calls": tokens,
+        "model_calls": [float(row["model_calls"]) for row in rows],
         "nash_conv": [float(row["nash_conv"]) for row in rows],
     }
 

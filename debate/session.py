@@ -27,22 +27,35 @@ WAVE = 512  # matches in the air at once: large enough to fill batches, small en
 
 @dataclass
 class Tally:
-    """What was played: episodes, tokens that agents sampled, failures by kind."""
+    """What was played: episodes, calls of models, tokens that agents sampled, failures by kind."""
 
     episodes: int = 0
+    calls: int = 0
     tokens: int = 0
     failures: Counter[str] = field(default_factory=Counter)
 
     def count(self, episode: Episode) -> None:
         """Adds one episode."""
         self.episodes += 1
+        self.calls += sum(turn.cost.calls for turn in episode.transcript.turns)
+        self.calls += sum(verdict.cost.calls for verdict in episode.verdicts)
         self.tokens += sum(len(turn.tokens or ()) for turn in episode.transcript.turns)
         if episode.failure is not None:
             self.failures[episode.failure.kind] += 1
 
     def state(self) -> dict[str, Any]:
         """As JSON."""
-        return {"episodes": self.episodes, "tokens": self.tokens, "failures": dict(self.failures)}
+        return {
+            "episodes": self.episodes,
+            "calls": self.calls,
+            "tokens": self.tokens,
+            "failures": dict(self.failures),
+        }
+
+    @classmethod
+    def load(cls, state: Mapping[str, Any]) -> Tally:
+        """From `state()`."""
+        return cls(state["episodes"], state["calls"], state["tokens"], Counter(state["failures"]))
 
 
 @dataclass
@@ -136,7 +149,7 @@ class Session:
             self.progress.say(f"warning: {warning}")
         found = latest.checkpoint
         if found is None:
-            self.folder.cut_log(0)
+            self.folder.cut_log(-1)
             return
         state = found.state
         assert found.update is not None
@@ -153,8 +166,7 @@ class Session:
                 snapshot = self.folder.checkpoints.snapshot(f"{name}-v{version}")
                 self.cast.recall(name, version, dict(snapshot.arrays))
             self.cast.publish(name)
-        tally = state["tally"]
-        self.tallies["train"] = Tally(tally["episodes"], tally["tokens"], Counter(tally["failures"]))
+        self.tallies["train"] = Tally.load(state["tally"])
         self.seconds = state["seconds"]
         self.progress.say(f"resumed after update {self.update}")
 

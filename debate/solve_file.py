@@ -1,4 +1,4 @@
-"""`debate solve FILE`: the equilibria of a game file as a table, and its analysis where a folder is asked for."""
+"""`debate solve FILE`: the equilibria of a game file as a table, and its analysis in a folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from games.equilibrium import Equilibrium, NotConverged
 from games.normal_form import NormalFormGame
 
 
-def solve_file(path: Path, concept: str, out: Path | None, seed: int) -> Iterator[str]:
+def solve_file(path: Path, concept: str, out: Path, seed: int) -> Iterator[str]:
     """Solves a `.nfg`, `.efg` or payoff-CSV file and yields lines for the terminal.
 
     Args:
         path: the file.
         concept: "nash", "ce" or "cce".
-        out: folder for the analysis; None writes none.
+        out: folder for the analysis.
         seed: of solvers that draw.
 
     Raises:
@@ -30,8 +30,7 @@ def solve_file(path: Path, concept: str, out: Path | None, seed: int) -> Iterato
     try:
         game = read_game(path)
         yield from _solve(game, concept, seed)
-        if out is not None:
-            yield from _export(game, out, seed)
+        yield from _export(game, out, seed)
     except (ValueError, NotConverged) as error:
         raise UserError(f"{path}: {error}") from error
 

@@ -54,7 +54,7 @@ def train(
         for admission in session.check_trust():
             session.progress.say(f"note: {admission}")
         if session.update == 0:
-            join_population(session)
+            session.folder.log([join_population(session, 0)])
             evaluate(session, "before")
         # 2. Learning.
         session.progress.start("train", recipe.training.updates)
@@ -65,7 +65,7 @@ def train(
             for name in session.cast.learners:
                 session.cast.publish(name)
             if due(session):
-                rows.append(join_population(session))
+                rows.append(join_population(session, session.update + 1))
             session.commit(rows)
             session.progress.advance(1, note(rows))
         # 3. What came of it.
@@ -122,8 +122,8 @@ def due(session: Session) -> bool:
     return done == session.recipe.training.updates or (every > 0 and done % every == 0)
 
 
-def join_population(session: Session) -> dict[str, Any]:
-    """Adds the current versions as snapshots, plays the new cells, and solves for the next meta-strategy."""
+def join_population(session: Session, done: int) -> dict[str, Any]:
+    """Adds the versions after `done` updates as snapshots, plays the new cells, and solves for the meta-strategy."""
     recipe, spec = session.recipe, session.recipe.main
     for name in session.cast.learners:
         session.keep(name)
@@ -131,7 +131,7 @@ def join_population(session: Session) -> dict[str, Any]:
         snapshots = session.population.setdefault(seat, [])
         if policy not in snapshots:
             snapshots.append(policy)
-    row: dict[str, Any] = {"update": session.update + 1, "arena": spec.name, "population": session.population}
+    row: dict[str, Any] = {"update": done, "arena": spec.name, "population": session.population}
     if len(spec.seats) < 2 or recipe.league.questions == 0:
         session.mixture = {seat: [1.0 / len(ids)] * len(ids) for seat, ids in session.population.items()}
         return row
@@ -142,7 +142,12 @@ def join_population(session: Session) -> dict[str, Any]:
     scalar = game.normal_form().scalarise(utility_weights(recipe, game))
     from games.measures import nash_conv
 
-    return {**row, "mixture": session.mixture, "nash_conv": nash_conv(scalar, last_profile(game))}
+    return {
+        **row,
+        "mixture": session.mixture,
+        "nash_conv": nash_conv(scalar, last_profile(game)),
+        "model_calls": session.tallies["train"].calls if "train" in session.tallies else 0,
+    }
 
 
 def mean_rewards(episodes: Sequence[Episode], seat: str, policy: str) -> dict[str, float]:
