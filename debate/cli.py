@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from debate.errors import Failed, UserError
+from debate.judge_cli import add_judge_commands
 
 if TYPE_CHECKING:
     from debate.recipe import Recipe
@@ -85,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
         sub = actions.add_parser(action, help=text)
         sub.add_argument("protocol")
         sub.set_defaults(run=function)
+
+    add_judge_commands(commands)
 
     models = commands.add_parser("models", help="fetch models")
     actions = models.add_subparsers(required=True, metavar="ACTION")

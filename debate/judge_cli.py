@@ -1,0 +1,99 @@
+"""The judge's commands: gauge, attack, label, audit. Everything heavy is imported by the command that runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+NOT_GRANTED = 1  # the command did its work, and the certificate was refused or revoked
+JUDGE = "naive_evidence, constant, longer_output, human, simulated:ACCURACY, or a model"
+CASES = "cases: a file of JSON lines, llmbar (in the folder DEBATE_DATA), or the folder of a run"
+
+
+def add_judge_commands(commands: Any) -> None:
+    """Adds the judge's commands to the sub-parsers of the command line."""
+    gauge = commands.add_parser("gauge", help="measure a judge against labels; bless or refuse it, with the reasons")
+    gauge.add_argument("judge", help=JUDGE)
+    gauge.add_argument("--labels", required=True, metavar="CASES", help=CASES)
+    gauge.add_argument(
+        "--ratings", action="append", default=[], metavar="FILE", help="the panel's ratings: a ledger, or label JSONL"
+    )
+    gauge.add_argument(
+        "--blind", action="store_true", help="declare that the panel rated blind, as `debate label` does"
+    )
+    gauge.add_argument(
+        "--no-own-texts", action="store_true", help="declare that the judge's own model wrote none of the texts"
+    )
+    gauge.add_argument("--gate", action="append", default=[], metavar="NAME=VALUE", help="a threshold of your own")
+    gauge.add_argument("--seals", type=Path, metavar="FILE", help="the book of who has seen which split")
+    gauge.add_argument("--certificate", type=Path, metavar="FILE", help="write the certificate; exit code 1 if refused")
+    gauge.add_argument("--report", type=Path, metavar="FILE", help="write the report (Markdown) as well")
+    _judge_arguments(gauge)
+    gauge.set_defaults(run=_gauge)
+
+    attack = commands.add_parser("attack", help="attack a judge; a table of what passed")
+    attack.add_argument("judge", help=JUDGE)
+    attack.add_argument("--labels", required=True, metavar="CASES", help=CASES)
+    attack.add_argument("--attack", action="append", default=[], metavar="NAME", help="only this attack")
+    _judge_arguments(attack)
+    attack.set_defaults(run=_attack)
+
+
+def _judge_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--limit", type=_count, default=None, help="most cases, from all domains in turn")
+    command.add_argument("--rubric", default="Which answer is right?", help="of a language-model judge")
+    command.add_argument("--one-order", action="store_true", help="judge one order of the options only")
+    command.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    command.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    command.add_argument("--rows", type=_count, default=16, help="most conversations in one forward")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _settings(arguments: argparse.Namespace) -> Any:
+    from debate.judging_tools.named import JudgeSettings
+
+    return JudgeSettings(arguments.rubric, not arguments.one_order, arguments.device, arguments.dtype, arguments.rows)
+
+
+def _gauge(arguments: argparse.Namespace) -> int:
+    from debate.judging_tools.gauging import check_writable, gauge_judge, gauge_lines, write_certificate
+    from judges.charter.certificate import Certificate
+
+    check_writable(arguments.certificate)
+    check_writable(arguments.report)
+    report, outcome, seconds = gauge_judge(
+        arguments.judge,
+        arguments.labels,
+        arguments.ratings,
+        arguments.limit,
+        arguments.gate,
+        True if arguments.blind else None,
+        arguments.no_own_texts,
+        arguments.seals,
+        _settings(arguments),
+    )
+    lines = gauge_lines(report, outcome, seconds)
+    print("\n".join(lines))
+    if arguments.report is not None:
+        arguments.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if arguments.certificate is None:
+        return 0
+    if not isinstance(outcome, Certificate):
+        return NOT_GRANTED
+    write_certificate(arguments.certificate, outcome)
+    print(f"certificate: {arguments.certificate}")
+    return 0
+
+
+def _attack(arguments: argparse.Namespace) -> int:
+    from debate.judging_tools.gauging import attack_judge
+
+    lines = attack_judge(arguments.judge, arguments.labels, arguments.limit, arguments.attack, _settings(arguments))
+    print("\n".join(lines))
+    return 0

@@ -1,0 +1,1 @@
+"""The judge side of the command line: judges by name, labelled cases, panels, gauges, attacks and audits."""

@@ -1,0 +1,185 @@
+"""Judges by the names that the command line knows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from debate.errors import UserError
+from judges.charter.labels import LabelledCase
+from judges.judges.human import HumanJudge
+from judges.judges.scripted import ScriptedJudge, constant_judge
+from judges.types import Case, Verdict
+
+NAMES = "naive_evidence, constant, longer_output, human, simulated:ACCURACY, or a model"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSettings:
+    """How a language-model judge is asked.
+
+    Attributes:
+        rubric: what to look at, in words.
+        swap: judge both orders of the options.
+        device: "cpu" or "cuda".
+        dtype: "float32" or "bfloat16".
+        rows: most conversations in one forward.
+    """
+
+    rubric: str = "Which answer is right?"
+    swap: bool = True
+    device: str = "cpu"
+    dtype: str = "float32"
+    rows: int = 16
+
+
+def named_judge(name: str, items: Sequence[LabelledCase] = (), settings: JudgeSettings | None = None) -> Any:
+    """The judge of that name.
+
+    Args:
+        name: "naive_evidence"; "constant", which reads nothing; "longer_output", biased on purpose; "human", at the
+            terminal; "simulated:0.95", which knows the labels of `items` and errs on 5 % of them
+            ("simulated:0.95,0.6": on 40 % of the second half, the cases that came later); or a model.
+        items: what a simulated judge knows.
+        settings: of a language-model judge.
+
+    Raises:
+        UserError: no such judge or model, or an accuracy that is none.
+    """
+    if name == "naive_evidence":
+        from judges.judges.evidence import NaiveEvidenceJudge
+
+        return NaiveEvidenceJudge()
+    if name == "constant":
+        return constant_judge()
+    if name == "longer_output":
+        return ScriptedJudge(longer_output, "longer_output")
+    if name == "human":
+        return TerminalJudge()
+    kind, _, accuracies = name.partition(":")
+    if kind == "simulated":
+        return simulated_judge(items, _accuracies(name, accuracies))
+    try:
+        return model_judge(name, settings or JudgeSettings())
+    except UserError as error:
+        raise UserError(f"judge {name!r}: {error}; a judge is {NAMES}") from None
+
+
+def longer_output(case: Case) -> list[float] | None:
+    """Prefers the longest option, whatever it says; abstains on debates, where it cannot tell whom a speech serves."""
+    if case.statements:
+        return None
+    sizes = [len(option) for option in case.options]
+    longest = [float(size == max(sizes)) for size in sizes]
+    return [x / sum(longest) for x in longest]
+
+
+def model_judge(name: str, settings: JudgeSettings) -> Any:
+    """A language model of this machine as judge.
+
+    Raises:
+        UserError: no such model or device.
+    """
+    from debate.engines.hf import hf_completer
+    from judges.judges.llm import LLMJudge
+
+    completer = hf_completer(name, settings.device, settings.dtype, rows=settings.rows)
+    return LLMJudge(completer, settings.rubric, swap=settings.swap, name=name, model=model_identity(name))
+
+
+def model_identity(name: str) -> str:
+    """What a certificate calls a model: its name and a hash of its weights, so that other weights are another judge.
+
+    Of a model that the hub resolves only the name is known; such a judge is bound to its name alone.
+
+    Raises:
+        UserError: no such model.
+    """
+    from debate.models import file_sha256, resolve
+
+    weights = sorted(Path(resolve(name)).glob("*.safetensors"))
+    if not weights:
+        return name
+    digest = hashlib.sha256("".join(file_sha256(path) for path in weights).encode()).hexdigest()
+    return f"{name} weights {digest[:32]}"
+
+
+@dataclass(frozen=True)
+class TerminalJudge:
+    """A person at this terminal, asked about one case after the other."""
+
+    person: HumanJudge = field(default_factory=HumanJudge)
+
+    @property
+    def name(self) -> str:
+        """The judge's name."""
+        return self.person.name
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a certificate binds."""
+        return self.person.identity
+
+    async def __call__(self, case: Case) -> Verdict:
+        """The person's verdict."""
+        return await self.person(case)
+
+    async def judge_many(self, cases: Sequence[Case]) -> list[Verdict]:
+        """One verdict a case, in order."""
+        return [await self.person(case) for case in cases]
+
+
+# --- simulation ----------------------------------------------------------------------------------------------------
+
+
+def simulated_judge(items: Sequence[LabelledCase], accuracies: Sequence[float]) -> ScriptedJudge:
+    """A judge that knows the labels and errs on a fixed share of the items, whatever is said and in whatever order.
+
+    Which items it gets wrong depends on their ids alone. Its identity does not depend on the accuracies: where they
+    fall, the cases have changed, not the judge.
+
+    Raises:
+        UserError: an item without a label, or with other than two options, or two items with one question.
+    """
+    known: dict[str, tuple[tuple[str, ...], int]] = {}
+    for accuracy, part in zip(accuracies, _parts(items, len(accuracies)), strict=True):
+        order = sorted(part, key=lambda item: hashlib.sha256(f"simulated {item.id}".encode()).digest())
+        wrong = {item.id for item in order[: round((1 - accuracy) * len(order))]}
+        for item in part:
+            if item.label is None or len(item.case.options) != 2:
+                raise UserError(f"item {item.id!r}: a simulated judge takes items with a label and two options")
+            if item.case.question in known:
+                raise UserError(f"item {item.id!r}: a simulated judge takes items with distinct questions")
+            known[item.case.question] = item.case.options, item.label ^ (item.id in wrong)
+    return ScriptedJudge(_told(known), "simulated")
+
+
+def _parts(items: Sequence[LabelledCase], count: int) -> list[Sequence[LabelledCase]]:
+    cuts = [len(items) * k // count for k in range(count + 1)]
+    return [items[a:b] for a, b in pairwise(cuts)]
+
+
+def _told(known: Mapping[str, tuple[tuple[str, ...], int]]) -> Callable[[Case], int | None]:
+    def simulated(case: Case) -> int | None:
+        if case.question not in known:
+            return None
+        options, answer = known[case.question]
+        if case.options[0] == options[answer] or case.options[1] == options[1 - answer]:
+            return 0
+        return 1
+
+    return simulated
+
+
+def _accuracies(name: str, text: str) -> list[float]:
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0.0 <= a <= 1.0 for a in found):
+        raise UserError(f"judge {name!r}: expected accuracies such as simulated:0.95 or simulated:0.95,0.6")
+    return found
