@@ -20,32 +20,33 @@ if TYPE_CHECKING:
 PREFIX, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 
 
-def low_rank(x: Tensor, blocks: Sequence[int], a: Sequence[Tensor], b: Sequence[Tensor], scale: float) -> Tensor:
-    """Σ over blocks of s · B_i A_i x.
+def add_low_rank(
+    output: Tensor, x: Tensor, blocks: Sequence[int], a: Sequence[Tensor], b: Sequence[Tensor], scale: float
+) -> Tensor:
+    """[ΣT, o] output + s · B_i A_i x, block by block.
 
     Args:
-        x: [ΣT, i] inputs, block after block.
+        output: [ΣT, o] of the base layer.
+        x: [ΣT, i] its inputs, block after block.
         blocks: N block lengths T_i.
         a: N matrices [r, i].
         b: N matrices [o, r].
         scale: s = alpha / rank.
-
-    Returns:
-        [ΣT, o], in the type of `a`.
     """
     import torch
 
-    assert x.ndim == 2 and len(blocks) == len(a) == len(b) and sum(blocks) == len(x)
+    assert x.ndim == 2 and len(blocks) == len(a) == len(b) and sum(blocks) == len(x) == len(output)
     if len(set(blocks)) == 1:
-        stacked = x.view(len(blocks), blocks[0], -1)
-        down, up = torch.stack(tuple(a)), torch.stack(tuple(b))
-        return (torch.bmm(torch.bmm(stacked, down.mT), up.mT) * scale).view(len(x), -1)
+        shape = (len(blocks), blocks[0], -1)
+        hidden = torch.bmm(x.view(shape), torch.stack(tuple(a)).mT)
+        return torch.baddbmm(output.view(shape), hidden, torch.stack(tuple(b)).mT, alpha=scale).view(output.shape)
     if _groupable(x, a, b):
         ends = torch.tensor(blocks, device=x.device).cumsum(0).to(torch.int32)
-        hidden = torch._grouped_mm(x, torch.stack(tuple(a)).mT, ends)
-        return torch._grouped_mm(hidden, torch.stack(tuple(b)).mT, ends) * scale
-    parts = torch.split(x, list(blocks))
-    return torch.cat([(part @ down.T) @ up.T for part, down, up in zip(parts, a, b, strict=True)]) * scale
+        hidden = torch._grouped_mm(x, torch.stack(tuple(a)).mT, ends) * scale
+        return output + torch._grouped_mm(hidden, torch.stack(tuple(b)).mT, ends)
+    sizes = list(blocks)
+    parts = zip(torch.split(output, sizes), torch.split(x, sizes), a, b, strict=True)
+    return torch.cat([torch.addmm(part, inputs @ down.T, up.T, alpha=scale) for part, inputs, down, up in parts])
 
 
 def _groupable(x: Tensor, a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
@@ -104,8 +105,9 @@ def grouped(
             x = args[0].to(kind)
             blocks = [len(x) * x.shape[1]] if rows is None else [rows[n] * x.shape[1] for n in present]
             a, b = ([m.to(kind) for m in matrices] for matrices in (down, up))
-            extra = low_rank(x.reshape(-1, x.shape[-1]), blocks, a, b, scale)
-            return output + extra.view(*x.shape[:-1], -1).to(output.dtype)
+            flat = output.reshape(-1, output.shape[-1]).to(kind)
+            total = add_low_rank(flat, x.reshape(-1, x.shape[-1]), blocks, a, b, scale)
+            return total.view(output.shape).to(output.dtype)
 
         return add
 

@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from debate.engines.adapters import AdapterPolicies, AdapterSpec, load_adapter, save_adapter
 from debate.learning.adapter_learner import AdapterLearner
 from debate.learning.batch import TokenBatch, merge
-from debate.learning.grouped_lora import grouped, layer_of, low_rank
+from debate.learning.grouped_lora import add_low_rank, grouped, layer_of
 from debate.learning.joint_learner import JointLearner
 from debate.learning.learner import LearnerConfig
 from debate.learning.logprobs import to_tensors, unit_logprobs
@@ -146,8 +146,9 @@ def test_low_rank_is_the_sum_of_products(blocks):
     x = torch.randn(sum(blocks), 6, generator=generator)
     a = [torch.randn(2, 6, generator=generator) for _ in blocks]
     b = [torch.randn(5, 2, generator=generator) for _ in blocks]
-    expected = torch.cat([0.5 * p @ d.T @ u.T for p, d, u in zip(x.split(blocks), a, b, strict=True)])
-    torch.testing.assert_close(low_rank(x, blocks, a, b, 0.5), expected)
+    output = torch.randn(sum(blocks), 5, generator=generator)
+    expected = output + torch.cat([0.5 * p @ d.T @ u.T for p, d, u in zip(x.split(blocks), a, b, strict=True)])
+    torch.testing.assert_close(add_low_rank(output, x, blocks, a, b, 0.5), expected)
 
 
 @pytest.mark.gpu
@@ -158,7 +159,8 @@ def test_grouped_kernel_is_the_loop():
     x, blocks = torch.randn(160, 64, **shape), [64, 32, 48, 16]
     a, b = [torch.randn(16, 64, **shape) for _ in blocks], [torch.randn(64, 16, **shape) for _ in blocks]
     expected = torch.cat([p @ d.T @ u.T for p, d, u in zip(x.split(blocks), a, b, strict=True)])
-    torch.testing.assert_close(low_rank(x, blocks, a, b, 1.0), expected, rtol=2e-2, atol=2e-1)
+    output = torch.zeros(160, 64, device="cuda", dtype=torch.bfloat16)
+    torch.testing.assert_close(add_low_rank(output, x, blocks, a, b, 1.0), expected, rtol=2e-2, atol=2e-1)
 
 
 def test_merged_batches_score_like_each_alone():
