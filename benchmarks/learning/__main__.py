@@ -30,11 +30,10 @@ def main() -> None:
     for name in arguments.names or MODULES:
         module = importlib.import_module(f"benchmarks.learning.{name}")
         for row in module.run(arguments.model, arguments.device, arguments.repeats):
-            print(
-                " | ".join(
-                    f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
-                )
+            shown = (
+                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
             )
+            print(" | ".join(shown), flush=True)
 
 
 if __name__ == "__main__":
