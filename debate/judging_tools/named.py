@@ -88,11 +88,13 @@ def model_judge(name: str, settings: JudgeSettings) -> Any:
     from judges.judges.llm import LLMJudge
 
     completer = hf_completer(name, settings.device, settings.dtype, rows=settings.rows)
-    return LLMJudge(completer, settings.rubric, swap=settings.swap, name=name, model=model_identity(name))
+    return LLMJudge(
+        completer, settings.rubric, swap=settings.swap, name=name, model=model_identity(name, settings.dtype)
+    )
 
 
-def model_identity(name: str) -> str:
-    """What a certificate calls a model: its name and a hash of its weights, so that other weights are another judge.
+def model_identity(name: str, dtype: str) -> str:
+    """What a certificate calls a model: name, number format and a hash of its weights; other weights, another judge.
 
     Of a model that the hub resolves only the name is known; such a judge is bound to its name alone.
 
@@ -103,9 +105,9 @@ def model_identity(name: str) -> str:
 
     weights = sorted(Path(resolve(name)).glob("*.safetensors"))
     if not weights:
-        return name
+        return f"{name} {dtype}"
     digest = hashlib.sha256("".join(file_sha256(path) for path in weights).encode()).hexdigest()
-    return f"{name} weights {digest[:32]}"
+    return f"{name} {dtype} weights {digest[:32]}"
 
 
 @dataclass(frozen=True)

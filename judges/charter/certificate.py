@@ -239,6 +239,8 @@ _TERMS = ("agreement", "attack_rate", "confidence", "panel_agreement", "audit_ra
 def _read(data: Any, where: str) -> Certificate:
     if not isinstance(data, dict):
         raise ValueError(f"{where}: a certificate is a JSON object")
+    if "revoked" in data:
+        raise ValueError(f"{where}: it was revoked: {json.dumps(data['revoked'], ensure_ascii=False)}")
     names = {f.name for f in fields(Certificate)} | {"digest"}
     missing, unknown = sorted(names - set(data)), sorted(set(data) - names)
     if missing or unknown:

@@ -1,0 +1,75 @@
+"""The debates of a run as labelled cases, with the verdicts they were given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from debate.data import load_questions
+from debate.reader import parse_yaml
+from debate.recipe import parse_recipe
+from debate.run.folder import RunFolder
+from judges.charter.labels import LabelledCase
+from judges.types import Verdict
+
+_VERSION = re.compile(r"-v(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One played and judged match.
+
+    Attributes:
+        item: the case, the label of its question, and which option each seat defended.
+        verdicts: judge → its verdict.
+        checkpoint: the newest policy version that took part.
+    """
+
+    item: LabelledCase
+    verdicts: dict[str, Verdict]
+    checkpoint: int
+
+
+def played_cases(folder: Path, prefix: str = "") -> list[Played]:
+    """The matches of a run that were played to their end and had options to choose from, in the order of their ids.
+
+    Args:
+        folder: the run's.
+        prefix: of the match ids, such as "train/".
+
+    Raises:
+        UserError: no run, or its data is not to be found.
+    """
+    run = RunFolder.open(folder)
+    labels = _labels(run)
+    found = []
+    with run.store(read_only=True) as store:
+        for episode in store.episodes(prefix):
+            transcript = episode.transcript
+            if transcript.error is not None or len(transcript.options) < 2:
+                continue
+            defends = {seat: option for seat, option in transcript.answers.items() if option is not None}
+            item = LabelledCase(
+                episode.match.id,
+                transcript.case(),
+                episode.match.arena,
+                defends,
+                labels.get((episode.match.arena, transcript.question_id)),
+            )
+            versions = [_VERSION.search(policy) for policy in transcript.seats.values()]
+            checkpoint = max((int(version[1]) for version in versions if version), default=0)
+            found.append(Played(item, {v.judge: v for v in episode.verdicts}, checkpoint))
+    return found
+
+
+def _labels(run: RunFolder) -> dict[tuple[str, str], int | None]:
+    """(arena, question) → label, from the data that the run's recipe names."""
+    recipe = parse_recipe(parse_yaml(run.manifest["recipe"], str(run.path / "manifest.json")), Path())
+    labels = {}
+    for arena in recipe.arenas:
+        splits = [arena.test, *([arena.train] if recipe.training.updates else [])]
+        for split in splits:
+            for question in load_questions(split, recipe.seed):
+                labels[arena.name, question.id] = question.label
+    return labels
