@@ -31,7 +31,9 @@ def check_judges(arena: ArenaSpec, judges: Sequence[Judge], recipe: Recipe, upda
     for spec, judge in zip(arena.judges, judges, strict=True):
         if spec.kind != "llm":  # what code decides needs no certificate
             continue
-        held = check_trust(judge, spec.options["certificate"] or None, update, recipe.trust)  # type: ignore[arg-type]
+        given = spec.options["certificate"]
+        certificate = recipe.folder / given if given else None
+        held = check_trust(judge, certificate, update, recipe.trust)  # type: ignore[arg-type]
         problems = "; ".join(held.problems)
         if not held.allowed:
             raise UserError(
@@ -52,8 +54,15 @@ def _judge(spec: JudgeSpec, cast: Cast) -> Any:
         from judges.judges.scripted import constant_judge
 
         return constant_judge()
+    from debate.judging_tools.named import model_identity
     from judges.judges.llm import LLMJudge
 
     options = {"max_tokens": 1, "temperature": 1.0, **spec.options}
     speaker: Any = cast.speaker("hf", spec.model, options)
-    return LLMJudge(speaker.completer, spec.options["rubric"], swap=spec.options["swap"], model=spec.model)
+    return LLMJudge(
+        speaker.completer,
+        spec.options["rubric"],
+        swap=spec.options["swap"],
+        name=spec.model,
+        model=model_identity(spec.model, spec.options["dtype"]),
+    )

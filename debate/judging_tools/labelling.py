@@ -88,9 +88,8 @@ def label_cases(
     waiting = [s for s in showings if (s.item.id, s.repeat) not in done]
     given = 0
     if waiting:
-        show(
-            f"{build_prompt(waiting[0].item.case, rubric, waiting[0].order, '').messages[0].text}\n\nAnswer with {HELP}."
-        )
+        task = build_prompt(waiting[0].item.case, rubric, waiting[0].order, "").messages[0].text
+        show(f"{task}\n\nAnswer with {HELP}.")
     for number, showing in enumerate(waiting, 1):
         case = showing.item.case
         letters = option_labels(len(case.options))
