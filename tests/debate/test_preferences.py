@@ -198,5 +198,5 @@ def test_bad_input_is_refused():
         dpo(model, tok, pairs(), SPEC, loss="best")
     with pytest.raises(ValueError, match="does not fit"):
         dpo(model, tok, pairs(), SPEC, {"x": torch.zeros(1)})
-    with pytest.raises(ValueError, match="Settings.rows"):
+    with pytest.raises(ValueError, match=r"Settings\.rows"):
         Settings(rows=0)
