@@ -85,7 +85,7 @@ def gauge_lines(report: GaugeReport, outcome: Certificate | Refusal, seconds: fl
             f"audit {outcome.terms['audit_rate']:.1%} of its verdicts"
         )
     else:
-        lines.append(f"REFUSED, for {len(outcome.reasons)} reasons:")
+        lines.append("REFUSED:")
         lines += [f"  - {reason}" for reason in outcome.reasons]
     return lines
 
