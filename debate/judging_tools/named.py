@@ -84,13 +84,12 @@ def model_judge(name: str, settings: JudgeSettings) -> Any:
     Raises:
         UserError: no such model or device.
     """
+    identity = model_identity(name, settings.dtype)  # first, so that a wrong name is told before torch is loaded
     from debate.engines.hf import hf_completer
     from judges.judges.llm import LLMJudge
 
     completer = hf_completer(name, settings.device, settings.dtype, rows=settings.rows)
-    return LLMJudge(
-        completer, settings.rubric, swap=settings.swap, name=name, model=model_identity(name, settings.dtype)
-    )
+    return LLMJudge(completer, settings.rubric, swap=settings.swap, name=name, model=identity)
 
 
 def model_identity(name: str, dtype: str) -> str:
