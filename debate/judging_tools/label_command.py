@@ -66,7 +66,7 @@ def _ask(items: Sequence[LabelledCase], ledger: Ledger, arguments: argparse.Name
     if cost is None:
         cost = _prices(arguments.price).get(expert, known_cost(labels, expert))
     showings = plan_showings(items, expert, 0.0 if bought is not None else arguments.repeats, arguments.seed, bought)
-    given = label_cases(showings, ledger, expert, cost)
+    given = label_cases(showings, ledger, expert, cost, input, print)
     yield _summary(ledger.labels(), expert, len(showings), given)
 
 

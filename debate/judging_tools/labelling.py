@@ -75,8 +75,8 @@ def label_cases(
     ledger: Ledger,
     expert: str,
     cost: float,
-    ask: Callable[[str], str] = input,
-    show: Callable[[str], object] = print,
+    ask: Callable[[str], str],
+    show: Callable[[str], object],
     rubric: Rubric = DEFAULT_RUBRIC,
 ) -> int:
     """Shows what the ledger does not hold yet and enters the answers; how many.
@@ -119,7 +119,7 @@ def _answer(question: str, letters: Sequence[str], ask: Callable[[str], str], sh
     while True:
         try:
             text = ask(question).strip()
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             return "quit"
         if text.lower() in ("skip", "quit"):
             return text.lower()

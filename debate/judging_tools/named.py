@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def named_judge(name: str, items: Sequence[LabelledCase] = (), settings: JudgeSe
     if name == "longer_output":
         return ScriptedJudge(longer_output, "longer_output")
     if name == "human":
-        return TerminalJudge()
+        return TerminalJudge(HumanJudge(ask=input, show=print))
     kind, _, accuracies = name.partition(":")
     if kind == "simulated":
         return simulated_judge(items, _accuracies(name, accuracies))
@@ -113,7 +113,7 @@ def model_identity(name: str, dtype: str) -> str:
 class TerminalJudge:
     """A person at this terminal, asked about one case after the other."""
 
-    person: HumanJudge = field(default_factory=HumanJudge)
+    person: HumanJudge
 
     @property
     def name(self) -> str:
