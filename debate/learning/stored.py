@@ -212,10 +212,10 @@ def importance(
         raise ValueError(f"importance: expected level token, turn or row and cap > 0, got {level!r} and {cap}")
     now = current_logprobs(model, batch, temperature, rows)
     difference = now - batch.old_logprobs
-    summed = difference
+    summed: Floats = difference
     if level != "token" and batch.units:
         segments = batch.unit_turn if level == "turn" else batch.unit_row
-        summed = np.bincount(segments, difference)[segments]
+        summed = np.asarray(np.bincount(segments, difference), dtype=np.float64)[segments]
     with np.errstate(over="ignore"):
         ratio = np.exp(summed)
     weights = np.minimum(ratio, cap)

@@ -19,7 +19,7 @@ in expectation at the first pick of a group and not after it; our own learners s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -251,7 +251,7 @@ class _TrainersModel:
             model.train(training)
 
 
-def _run(plays: Any) -> list[Episode]:
+def _run(plays: Coroutine[Any, Any, list[Episode]]) -> list[Episode]:
     """The episodes of a coroutine, in a thread of its own where a loop runs already (a notebook)."""
     try:
         asyncio.get_running_loop()

@@ -12,7 +12,6 @@ import torch
 
 from debate.agents.agent import Agent, Reply
 from debate.agents.scripted import ScriptedSpeaker, greedy_evidence, random_legal
-from debate.data import load_questions
 from debate.engines.tiny import tiny_model, tiny_tokenizer
 from debate.errors import UserError
 from debate.learning.trl_bridge import as_trl_rollout_func, trl_prompts, trl_rewards
@@ -23,7 +22,7 @@ from judges.judges.evidence import NaiveEvidenceJudge
 from judges.judges.scripted import ScriptedJudge
 
 CLAIMS = [Question(f"c{i}", f"Is {i} even?", ("yes", "no"), i % 2) for i in range(3)]
-ITEMS = load_questions({"adapter": "evidence", "n": 4, "split": "test", "limit": 2}, 0)
+ITEMS = [Question(f"i{n}", "?", ("positive", "negative"), 0, items=("+8", "-2", "+1", f"-{n}")) for n in (1, 4)]
 
 
 def scripted(script, name="s"):
@@ -37,7 +36,7 @@ def short(name, **parameters):
 
 
 def debate_rollout(opponent=None, **changes):
-    judge = ScriptedJudge(lambda case: len(case.statements[0].text) % 2)
+    judge = ScriptedJudge(lambda case: sum(map(ord, case.statements[0].text)) % 2)
     opponents = {"B": opponent or scripted(random_legal)}
     return as_trl_rollout_func(short("debate_simultaneous", rounds=2), "A", CLAIMS, opponents, [judge], **changes)
 
