@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import random
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -137,6 +137,40 @@ def train_dpo(
     more = {"max_length": None, "beta": beta, "loss_type": [loss], "remove_unused_columns": False}
     collator = MaskedPairs(_padding(tokenizer))
     return _train(_id_dpo_trainer(), DPOConfig, model, tokenizer, rows, spec, state, settings, more, collator)
+
+
+def train_reward(
+    model: Any, tokenizer: Any, rows: Sequence[Mapping[str, list[int]]], spec: AdapterSpec | None, settings: Settings
+) -> tuple[Any, tuple[dict[str, float], ...]]:
+    """TRL's `RewardTrainer` on rows {chosen_ids, rejected_ids}, in place; returns the model and TRL's log.
+
+    With a `spec`, a LoRA adapter and the head are trained and merged into the model; otherwise all weights are.
+    """
+    require_trl()
+    import torch
+    from datasets import Dataset
+    from trl import RewardConfig, RewardTrainer
+
+    if not rows:
+        raise ValueError("RewardTrainer: there is nothing to train on")
+    adapter = None
+    if spec is not None:
+        adapter = spec.config()
+        adapter.task_type, adapter.modules_to_save = "SEQ_CLS", ["score"]
+    with generators_kept(), as_it_was(model, {"pad_token_id"}), tempfile.TemporaryDirectory() as scratch:
+        torch.manual_seed(settings.seed)
+        model.requires_grad_(True)
+        arguments = RewardConfig(**common_arguments(settings, model, scratch), max_length=None)
+        trainer = RewardTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=Dataset.from_list([dict(row) for row in rows]),
+            processing_class=with_padding(tokenizer),
+            peft_config=adapter,
+        )
+        trainer.train()
+        trained = trainer.model.merge_and_unload() if adapter is not None else model
+    return trained, numbers(trainer.state.log_history)
 
 
 @cache
@@ -286,8 +320,8 @@ def generators_kept() -> Iterator[None]:
 
 
 @contextmanager
-def as_it_was(model: Any) -> Iterator[None]:
-    """Undoes what a trainer changes on a base model, weights apart.
+def as_it_was(model: Any, kept: Collection[str] = ()) -> Iterator[None]:
+    """Undoes what a trainer changes on a base model, its weights and the `kept` settings of its configuration apart.
 
     Raises:
         UserError: the model carries adapters already (an engine plays with it); training needs a copy of its own.
@@ -306,8 +340,9 @@ def as_it_was(model: Any) -> Iterator[None]:
         for name in set(vars(model)) - set(known):  # the fused forward, tags, PEFT's config
             delattr(model, name)
         for config, values in before:
+            stays = {name: vars(config)[name] for name in kept if name in vars(config)}
             vars(config).clear()
-            vars(config).update(values)
+            vars(config).update(values | stays)
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
             parameter.grad = None
