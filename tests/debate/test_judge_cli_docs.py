@@ -1,11 +1,14 @@
 """docs/judges.md: its commands and programs run, in their order, and end as it says."""
 
 import builtins
+import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from debate.cli import main
 from judges.labels.ledger import Ledger
@@ -20,10 +23,10 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
     answers = iter(["a", "B", "skip", "nonsense", "b", "quit"])
     monkeypatch.setattr(builtins, "input", lambda question="": next(answers))
     shown = {}
-    for kind, _, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+    for kind, needs, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
         if kind == "python":
             subprocess.run([sys.executable, "-c", text], check=True)
-        if kind != "sh":
+        if kind != "sh" or needs not in ("", " terminal"):
             continue
         for line in text.splitlines():
             command, _, note = line.partition("  # exit code ")
@@ -47,6 +50,20 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
         mine = ledger.labels()
     assert [label.value is None for label in mine] == [False, False, True, False]
     assert {(label.expert, label.cost) for label in mine} == {("ada", 20.0)}
+
+
+@pytest.mark.skipif(not os.environ.get("DEBATE_DATA"), reason="needs DEBATE_DATA, the folder of public data sets")
+def test_what_the_page_says_of_llmbar(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DEBATE_HOME", str(tmp_path / "home"))
+    page = PAGE.read_text(encoding="utf-8")
+    ((command, _),) = [(text, kind) for kind, needs, text in BLOCK.findall(page) if needs == " data"]
+    assert main(shlex.split(command)[1:]) == 0
+    said = capsys.readouterr().out
+    assert "419 items, 100.0% judged. Agreement 0.270, beside 0.508 of the best constant judge" in said
+    for row in ("| instructions | 417 | 172 |", "| forged_quotes | 417 | 153 |", "| thought_process | 417 | 5 |"):
+        assert row in said
+    assert "| length_bias | fail | 0.729 |" in said
+    assert "| .729 |" in page and "172 / 0 / 153 / 0 of 417" in page
 
 
 def test_every_command_of_the_page_is_a_command():
