@@ -12,7 +12,7 @@ import numpy as np
 from debate.bridge import as_game, policy_of
 from debate.evaluate import evaluate, judge_alone, scripted_accuracy
 from debate.play import Arena
-from debate.session import Session
+from debate.session import Session, live_seats
 from debate.tournament import analyse_run, profile_regrets, tournament
 from games.analysis.analyse import Analysis
 from games.measures import nash_conv
@@ -165,6 +165,9 @@ def known(value: float) -> float | None:
 
 def redo_tournament(session: Session) -> dict[str, Any]:
     """Plays what is missing of the tournament, solves it again and renews summary and report."""
+    if not session.population:  # a run of fixed agents, or one stopped before its first update
+        seats = live_seats(session, session.recipe.main)
+        session.population = {seat: [policy] for seat, policy in seats.items()}
     summary = {**(session.folder.read_summary() or {}), **solve_population(session)}
     summary.setdefault("recipe", session.recipe.name)
     summary.setdefault("seed", session.recipe.seed)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
+from debate.agents.scripted import SCRIPTS
 from debate.errors import UserError
 from debate.play import Arena
 from debate.protocol.load import load_protocol
@@ -222,7 +223,7 @@ def _agent(name: str, fields: Fields) -> AgentSpec:
             if options[key] <= 0:
                 raise fields.error(key, f"expected a number above 0, got {options[key]}")
     if kind == "scripted":
-        script = fields.take("script", str)
+        script = fields.take("script", str, among=SCRIPTS)
     weights = {}
     under = fields.child("weights", optional=True)
     if under is not None:

@@ -236,6 +236,7 @@ def open_session(
             )
         questions[spec.name] = train, test
     _check_size(recipe, questions)
+    _check_devices(recipe)
     data = {
         key: value
         for spec in recipe.arenas
@@ -281,6 +282,17 @@ def _check_size(recipe: Recipe, questions: Mapping[str, tuple[Sequence[Any], Seq
                 f"arena {spec.name}: an update plays {recipe.training.groups} questions, "
                 f"the training data has {len(train)}"
             )
+
+
+def _check_devices(recipe: Recipe) -> None:
+    """Refuses a device that is not there before a folder is made for the run."""
+    wanted = {str(agent.options.get("device", "cpu")) for agent in recipe.agents}
+    wanted |= {str(judge.options.get("device", "cpu")) for arena in recipe.arenas for judge in arena.judges}
+    if wanted != {"cpu"}:
+        from debate.engines.local import device_named
+
+        for device in wanted:
+            device_named(device)
 
 
 def live_seats(session: Session, spec: ArenaSpec) -> dict[str, str]:

@@ -33,10 +33,12 @@ def load_base(name: str, device: str = "cpu", dtype: str = "float32") -> tuple[A
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
     if dtype not in DTYPES:
         raise UserError(f"dtype: expected {' or '.join(DTYPES)}, got {dtype!r}")
     where, path = device_named(device), resolve(name)
+    logging.disable_progress_bar()  # progress is the run's to show, not the loader's
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
