@@ -80,8 +80,8 @@ def as_trl_rollout_func(
         shapes: how the trained model's requests are batched.
 
     Raises:
-        UserError: no such seat, a seat without an opponent, a judge that is missing, or a seat whose view does not only
-            grow (an ephemeral slot), which TRL's one row an episode cannot hold.
+        UserError: no such seat, a seat without an opponent, opponents that share a policy id, a judge that is missing,
+            or a seat whose view does not only grow (an ephemeral slot), which TRL's one row an episode cannot hold.
     """
     spec = load_protocol(protocol) if isinstance(protocol, str) else protocol
     others = dict(opponents or {})
@@ -90,6 +90,9 @@ def as_trl_rollout_func(
     if set(others) != set(spec.seats) - {seat}:
         wanted = ", ".join(s for s in spec.seats if s != seat) or "none"
         raise UserError(f"opponents: expected an agent for each of the seats {wanted}, got {sorted(others)}")
+    taken = {agent.policy.id: agent for agent in others.values()}
+    if TRAINED.id in taken or any(taken[agent.policy.id] != agent for agent in others.values()):
+        raise UserError(f"opponents: each agent needs a policy id of its own, other than {TRAINED.id!r}")
     if spec.decision.by == "judge" and not judges:
         raise UserError(f"protocol {spec.name} is decided by judges: give at least one")
     if any(seat in slot.seats and slot.visibility == "ephemeral" for slot in spec.schedule):

@@ -185,6 +185,8 @@ def test_what_cannot_be_bridged_is_said():
         as_trl_rollout_func("debate_simultaneous", "C", CLAIMS, {}, [judge])
     with pytest.raises(UserError, match="each of the seats B"):
         as_trl_rollout_func("debate_simultaneous", "A", CLAIMS, {}, [judge])
+    with pytest.raises(UserError, match="policy id of its own"):
+        as_trl_rollout_func("debate_simultaneous", "A", CLAIMS, {"B": scripted(random_legal, "trained")}, [judge])
     with pytest.raises(UserError, match="decided by judges"):
         as_trl_rollout_func("debate_simultaneous", "A", CLAIMS, {"B": scripted(random_legal)})
     protocol = load_protocol("debate_simultaneous")
