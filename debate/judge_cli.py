@@ -85,6 +85,9 @@ def _model_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     command.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     command.add_argument("--rows", type=_count, default=16, help="most conversations in one forward")
+    command.add_argument(
+        "--cache", type=Path, metavar="FILE", help="keep the model's answers; asked again, they are read"
+    )
 
 
 def _count(text: str) -> int:
@@ -120,7 +123,9 @@ def _number(text: str, most: float, wanted: str) -> float:
 def _settings(arguments: argparse.Namespace) -> Any:
     from debate.judging_tools.named import JudgeSettings
 
-    return JudgeSettings(arguments.rubric, not arguments.one_order, arguments.device, arguments.dtype, arguments.rows)
+    return JudgeSettings(
+        arguments.rubric, not arguments.one_order, arguments.device, arguments.dtype, arguments.rows, arguments.cache
+    )
 
 
 def _gauge(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from debate.errors import UserError
 from judges.charter.labels import LabelledCase
 from judges.judges.human import HumanJudge
 from judges.judges.scripted import ScriptedJudge, constant_judge
-from judges.types import Case, Verdict
+from judges.types import Case, Completer, Completion, Request, Verdict
 
 NAMES = "naive_evidence, constant, longer_output, human, simulated:ACCURACY, or a model"
 
@@ -28,6 +28,7 @@ class JudgeSettings:
         device: "cpu" or "cuda".
         dtype: "float32" or "bfloat16".
         rows: most conversations in one forward.
+        cache: store of answered calls, so that none is made twice; None keeps none.
     """
 
     rubric: str = "Which answer is right?"
@@ -35,6 +36,7 @@ class JudgeSettings:
     device: str = "cpu"
     dtype: str = "float32"
     rows: int = 16
+    cache: Path | None = None
 
 
 def named_judge(name: str, items: Sequence[LabelledCase] = (), settings: JudgeSettings | None = None) -> Any:
@@ -63,10 +65,12 @@ def named_judge(name: str, items: Sequence[LabelledCase] = (), settings: JudgeSe
     kind, _, accuracies = name.partition(":")
     if kind == "simulated":
         return simulated_judge(items, _accuracies(name, accuracies))
-    try:
-        return model_judge(name, settings or JudgeSettings())
+    settings = settings or JudgeSettings()
+    try:  # before torch is loaded, so that a wrong name is told at once
+        identity = model_identity(name, settings.dtype)
     except UserError as error:
         raise UserError(f"judge {name!r}: {error}; a judge is {NAMES}") from None
+    return model_judge(name, identity, settings)
 
 
 def longer_output(case: Case) -> list[float] | None:
@@ -78,18 +82,51 @@ def longer_output(case: Case) -> list[float] | None:
     return [x / sum(longest) for x in longest]
 
 
-def model_judge(name: str, settings: JudgeSettings) -> Any:
+def model_judge(name: str, identity: str, settings: JudgeSettings) -> Any:
     """A language model of this machine as judge.
 
     Raises:
-        UserError: no such model or device.
+        UserError: no such model or device, or no place for the cache.
     """
-    identity = model_identity(name, settings.dtype)  # first, so that a wrong name is told before torch is loaded
     from debate.engines.hf import hf_completer
     from judges.judges.llm import LLMJudge
 
-    completer = hf_completer(name, settings.device, settings.dtype, rows=settings.rows)
+    if settings.cache is not None:
+        from debate.run.store import Store
+
+        Store(settings.cache).close()  # here a bad place is the user's mistake, later it would be failed verdicts
+    completer: Completer = hf_completer(name, settings.device, settings.dtype, rows=settings.rows)
+    if settings.cache is not None:
+        completer = KeptAnswers(completer, settings.cache, identity, 8 * settings.rows)
     return LLMJudge(completer, settings.rubric, swap=settings.swap, name=name, model=identity)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswers:
+    """A completer whose answers are kept in a store, part by part: what was asked before is read.
+
+    Attributes:
+        inner: the engine. engine: its name in the store.
+        path: the store's file; open only while a part is asked for.
+        size: requests in a part.
+    """
+
+    inner: Completer
+    path: Path
+    engine: str
+    size: int
+
+    async def __call__(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answers every request, in order."""
+        from debate.run.cache import CachingCompleter
+        from debate.run.store import Store
+
+        answers: list[Completion] = []
+        for start in range(0, len(requests), self.size):
+            with Store(self.path) as store:
+                ask = CachingCompleter(self.inner, store, self.engine)
+                answers += await ask(requests[start : start + self.size])
+        return answers
 
 
 def model_identity(name: str, dtype: str) -> str:

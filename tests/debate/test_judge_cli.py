@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from debate.cli import main
 from debate.judging_tools.cases import in_turn, read_cases, write_cases
-from debate.judging_tools.named import longer_output, model_identity, named_judge
-from judges import Case, Certificate, HumanJudge, LabelledCase, Quote, Statement
+from debate.judging_tools.named import KeptAnswers, longer_output, model_identity, named_judge
+from judges import Case, Certificate, Completion, HumanJudge, LabelledCase, Message, Quote, Request, Statement
 from judges.charter.trust import check_trust
 
 GAUGE = ["--ratings", "panel.sqlite", "--blind", "--no-own-texts", "--seals", "seals.jsonl"]
@@ -311,6 +311,21 @@ def test_other_weights_are_another_judge(tmp_path):
         (tmp_path / "model.safetensors").write_bytes(content)
         names |= {model_identity(str(tmp_path), dtype) for dtype in ("float32", "bfloat16")}
     assert len(names) == 4
+
+
+def test_a_call_that_was_answered_is_not_made_again(tmp_path):
+    asked = []
+
+    async def engine(requests):
+        asked.extend(requests)
+        return [Completion(text=request.messages[0].text) for request in requests]
+
+    kept = KeptAnswers(engine, tmp_path / "calls.sqlite", "engine", 3)
+    requests = [Request((Message("user", str(k)),)) for k in range(8)]
+    first = asyncio.run(kept(requests))
+    assert [answer.text for answer in first] == [str(k) for k in range(8)]
+    assert asyncio.run(kept(requests[::-1])) == first[::-1]
+    assert len(asked) == 8
 
 
 def test_the_parser_costs_nothing():
