@@ -29,6 +29,7 @@ def conclude(session: Session) -> dict[str, Any]:
         "recipe": session.recipe.name,
         "seed": session.recipe.seed,
         "updates": session.update,
+        "admitted": session.check_trust(),
         "judge_accuracy": judge_accuracy(session),
         **solve_population(session),
         "exact_nash_conv": exact_nash_conv(session),
@@ -72,6 +73,9 @@ def solve_population(session: Session) -> dict[str, Any]:
     game = tournament(session)
     if game is None:
         return {"nash_conv": None, "meta_equilibrium": None}
+    if game.unplayed():
+        reason = f"{len(game.unplayed())} cells of the tournament have no known reward: every match there failed"
+        return {"nash_conv": None, "meta_equilibrium": None, "left_out": {"equilibrium": reason}}
     session.progress.start("solve", 1)
     analysis = analyse_run(session, game, trace(session))
     analysis.export(session.folder.analysis, provenance={"recipe": session.recipe.name, "seed": session.recipe.seed})

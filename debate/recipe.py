@@ -131,7 +131,7 @@ class Recipe:
     exact: ExactSpec | None
     trust: str
     same_family: str
-    max_tokens: int
+    logging: tuple[str, ...]
 
     def agent(self, name: str) -> AgentSpec:
         """The agent of that name."""
@@ -187,7 +187,7 @@ def parse_recipe(document: Document, folder: Path) -> Recipe:
         exact=_exact(top, arenas[0], folder),
         trust=top.take("trust", str, "blessed", ("blessed", "unblessed")),
         same_family=top.take("same_family", str, ""),
-        max_tokens=top.positive("max_tokens", 0, least=0),
+        logging=top.strings("logging", [], ("jsonl", "tensorboard", "wandb")),
     )
     top.take("summary", str, "")
     top.done()

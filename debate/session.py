@@ -15,6 +15,7 @@ from debate.cast import Cast
 from debate.errors import UserError
 from debate.judging import build_judges, check_judges
 from debate.learning.baselines import Baseline, EmaBaseline, GroupBaseline
+from debate.logging import Sink, sinks
 from debate.play import Arena, play
 from debate.progress import Progress, Silent
 from debate.recipe import ArenaSpec, Recipe, build_arena
@@ -73,6 +74,7 @@ class Session:
         update: how many updates are done.
         tallies: stage → what it played.
         seconds: of earlier sessions of this run.
+        sinks: where the log goes besides log.jsonl.
     """
 
     recipe: Recipe
@@ -89,6 +91,7 @@ class Session:
     update: int = 0
     tallies: dict[str, Tally] = field(default_factory=dict)
     seconds: float = 0.0
+    sinks: list[Sink] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     # --- playing -----------------------------------------------------------------------------------------------------
@@ -141,6 +144,8 @@ class Session:
         }
         self.folder.checkpoints.save(self.update, arrays, state)
         self.folder.checkpoints.prune(keep=2)
+        for sink in self.sinks:
+            sink.log(rows)
 
     def restore(self) -> None:
         """Brings the newest whole checkpoint back; nothing where there is none."""
@@ -264,7 +269,12 @@ def open_session(
             progress or Silent(),
         )
         session.restore()
-        yield session
+        session.sinks = sinks(recipe.logging, folder)
+        try:
+            yield session
+        finally:
+            for sink in session.sinks:
+                sink.close()
 
 
 def _cache(store: Store) -> Any:

@@ -30,7 +30,9 @@ def tournament(session: Session) -> EmpiricalGame | None:
     cells = int(np.prod([len(ids) for ids in session.population.values()]))
     session.progress.start("tournament", cells * len(questions))
     return empirical_game(
-        session.play("tournament", cell_matches(spec.name, session.population, questions)), session.population
+        session.play("tournament", cell_matches(spec.name, session.population, questions)),
+        session.population,
+        spec.protocol.criteria,
     )
 
 

@@ -103,6 +103,7 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
         for seat in (s for s, agent in learning.items() if agent == name):
             rows.append(
                 {
+                    **metrics,
                     "update": session.update + 1,
                     "arena": arena.name,
                     "seat": seat,
@@ -110,7 +111,6 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
                     "rewards": mean_rewards(episodes, seat, session.cast.live[name].id),
                     "advantage_spread": dict(credit.spread),
                     "excluded": dict(excluded),
-                    **metrics,
                 }
             )
     return rows
@@ -137,17 +137,18 @@ def join_population(session: Session, done: int) -> dict[str, Any]:
         return row
     questions = session.test_ids[spec.name][: recipe.league.questions]
     matches = cell_matches(spec.name, session.population, questions)
-    game = empirical_game(session.play("league", matches, advance=False), session.population)
+    game = empirical_game(session.play("league", matches, advance=False), session.population, spec.protocol.criteria)
+    calls = session.tallies["train"].calls if "train" in session.tallies else 0
+    row["model_calls"] = calls
+    unknown = game.unplayed()
+    if unknown:  # every match of some cell failed: nothing is known there, so opponents are drawn evenly
+        session.mixture = meta_strategy(recipe, game, "uniform")
+        return {**row, "mixture": session.mixture, "nash_conv": None, "unknown_cells": len(unknown)}
     session.mixture = meta_strategy(recipe, game, recipe.league.meta)
     scalar = game.normal_form().scalarise(utility_weights(recipe, game))
     from games.measures import nash_conv
 
-    return {
-        **row,
-        "mixture": session.mixture,
-        "nash_conv": nash_conv(scalar, last_profile(game)),
-        "model_calls": session.tallies["train"].calls if "train" in session.tallies else 0,
-    }
+    return {**row, "mixture": session.mixture, "nash_conv": nash_conv(scalar, last_profile(game))}
 
 
 def mean_rewards(episodes: Sequence[Episode], seat: str, policy: str) -> dict[str, float]:

@@ -54,7 +54,8 @@ class NormalFormGame:
         count = tensor.shape[0]
         if tensor.ndim != count + 2:
             raise ValueError(
-                f"payoffs: the first axis says {count} players, so {count + 2} axes were expected, got {tensor.ndim} {tensor.shape}"
+                f"payoffs: the first axis says {count} players, so {count + 2} axes were expected, "
+                f"got {tensor.ndim} {tensor.shape}"
             )
         if tensor.size == 0:
             raise ValueError(f"payoffs: every axis needs at least one entry, got shape {tensor.shape}")
@@ -132,7 +133,8 @@ class NormalFormGame:
         """
         if self.num_objectives != 1:
             raise ValueError(
-                f"this needs a scalar game, got {self.num_objectives} objectives {self.objectives}: call game.scalarise(weights) first"
+                f"this needs a scalar game, got {self.num_objectives} objectives {self.objectives}: "
+                "call game.scalarise(weights) first"
             )
         return self.payoffs[:, 0]
 

@@ -35,7 +35,7 @@ def sources(package):
 
 
 def imports(tree):
-    """(top-level name of the imported package, whether the import stands at module level and not under TYPE_CHECKING)."""
+    """(top-level name of the imported package, whether it is loaded with the module itself)."""
     lazy = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -26,10 +26,17 @@ def cell_matches(arena: str, populations: Mapping[str, Sequence[str]], questions
             yield Match(f"cell/{arena}/{'+'.join(profile)}/{question}", arena, question, lineup)
 
 
-def empirical_game(episodes: Iterable[Episode], populations: Mapping[str, Sequence[str]]) -> EmpiricalGame:
+def empirical_game(
+    episodes: Iterable[Episode], populations: Mapping[str, Sequence[str]], criteria: Sequence[str]
+) -> EmpiricalGame:
     """The game that cell episodes amount to: players are seats, strategies policies, clusters questions.
 
     A failed episode has unknown rewards; it is counted by the game, never averaged.
+
+    Args:
+        episodes: the cells' matches.
+        populations: seat → policy ids.
+        criteria: C names of the rewards.
 
     Raises:
         ValueError: no episodes.
@@ -38,19 +45,16 @@ def empirical_game(episodes: Iterable[Episode], populations: Mapping[str, Sequen
     index = {seat: {policy: i for i, policy in enumerate(policies)} for seat, policies in populations.items()}
     profiles: list[list[int]] = []
     clusters: list[str] = []
-    values: list[np.ndarray | None] = []
-    criteria: tuple[str, ...] = ()
+    values: list[np.ndarray] = []
+    unknown = np.full((len(seats), len(criteria)), np.nan)
     for episode in episodes:
         profiles.append([index[seat][episode.match.seats[seat]] for seat in seats])
         clusters.append(episode.match.question_id)
         rewards = episode.rewards
         if rewards is None or episode.failure is not None:
-            values.append(None)
+            values.append(unknown)
         else:
-            criteria = rewards.criteria
             values.append(rewards.values[[rewards.seats.index(seat) for seat in seats]])
-    if not criteria:
-        raise ValueError("the empirical game has no episode with rewards")
-    unknown = np.full((len(seats), len(criteria)), np.nan)
-    table = np.stack([unknown if value is None else value for value in values])
-    return EmpiricalGame.from_samples(profiles, table, clusters, seats, criteria, list(populations.values()))
+    if not values:
+        raise ValueError("the empirical game has no episodes")
+    return EmpiricalGame.from_samples(profiles, np.stack(values), clusters, seats, criteria, list(populations.values()))

@@ -47,7 +47,8 @@ def headline(summary: Summary) -> Markup:
         card("Tokens sampled by agents", number(summary.get("sampled_tokens")), ""),
         card("Time", duration(summary.get("wall_seconds")), f"seed {summary['seed']}" if "seed" in summary else ""),
     ]
-    return tag("div", *cards, class_="cards")
+    admitted = [tag("p", f"Admitted: {text}.", class_="note") for text in summary.get("admitted") or []]
+    return join([tag("div", *cards, class_="cards"), *admitted])
 
 
 def failed_words(failures: Mapping[str, Any], failed: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +76,7 @@ def test_no_word_of_a_running_or_foreign_slot_reaches_a_seat(protocol):
 @given(protocols())
 def test_views_only_grow_at_their_end(protocol):
     states = play_out(protocol)
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         for seat in protocol.seats:
             old, new = view(before, seat), view(after, seat)
             assert new[: len(old)] == old
