@@ -29,7 +29,7 @@ def conclude(session: Session) -> dict[str, Any]:
         "recipe": session.recipe.name,
         "seed": session.recipe.seed,
         "updates": session.update,
-        "admitted": session.check_trust(),
+        "admitted": session.admitted,
         "judge_accuracy": judge_accuracy(session),
         **solve_population(session),
         "exact_nash_conv": exact_nash_conv(session),

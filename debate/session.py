@@ -75,6 +75,7 @@ class Session:
         tallies: stage → what it played.
         seconds: of earlier sessions of this run.
         sinks: where the log goes besides log.jsonl.
+        admitted: what the recipe admits about its judges, for the report.
     """
 
     recipe: Recipe
@@ -92,6 +93,7 @@ class Session:
     tallies: dict[str, Tally] = field(default_factory=dict)
     seconds: float = 0.0
     sinks: list[Sink] = field(default_factory=list)
+    admitted: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     # --- playing -----------------------------------------------------------------------------------------------------
@@ -176,16 +178,17 @@ class Session:
         self.progress.say(f"resumed after update {self.update}")
 
     def check_trust(self) -> list[str]:
-        """Whether every judge may pay rewards for the next update; returns what was admitted about those that may.
+        """Whether every judge may pay rewards for the next update; keeps and returns what is admitted about them.
 
         Raises:
             UserError: a judge without a valid certificate that the recipe does not admit.
         """
-        return [
+        self.admitted = [
             problem
             for spec in self.recipe.arenas
             for problem in check_judges(spec, self.arenas[spec.name].judges, self.recipe, self.update)
         ]
+        return self.admitted
 
     def keep(self, name: str) -> str:
         """Keeps an agent's current version as a snapshot, durably; returns its id."""
