@@ -180,7 +180,11 @@ def _tournament(arguments: argparse.Namespace) -> int:
 
     recipe, out = _run_of(arguments)
     with progress() as shown, open_session(recipe, out, resume=True, progress=shown) as session:
-        summary = redo_tournament(session)
+        summary, analysis = redo_tournament(session)
+    rows = analysis.table() if analysis is not None else []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     _show(summary, out)
     return 0
 

@@ -31,7 +31,7 @@ def conclude(session: Session) -> dict[str, Any]:
         "updates": session.update,
         "admitted": session.admitted,
         "judge_accuracy": judge_accuracy(session),
-        **solve_population(session),
+        **solve_population(session)[0],
         "exact_nash_conv": exact_nash_conv(session),
         "rewards": reward_curves(session),
     }
@@ -68,19 +68,25 @@ def judge_accuracy(session: Session) -> dict[str, Any] | None:
     }
 
 
-def solve_population(session: Session) -> dict[str, Any]:
-    """The tournament's empirical game, solved and exported; nulls where the main arena is no game of several seats."""
+def solve_population(session: Session) -> tuple[dict[str, Any], Analysis | None]:
+    """The tournament's empirical game, solved and exported.
+
+    Returns:
+        Its part of the summary, with nulls where the main arena is no game of several seats or a cell is not known; and
+        the analysis, None in those cases.
+    """
     game = tournament(session)
+    nothing: dict[str, Any] = {"nash_conv": None, "meta_equilibrium": None}
     if game is None:
-        return {"nash_conv": None, "meta_equilibrium": None}
+        return nothing, None
     if game.unplayed():
         reason = f"{len(game.unplayed())} cells of the tournament have no known reward: every match there failed"
-        return {"nash_conv": None, "meta_equilibrium": None, "left_out": {"equilibrium": reason}}
+        return {**nothing, "left_out": {"equilibrium": reason}}, None
     session.progress.start("solve", 1)
     analysis = analyse_run(session, game, trace(session))
     analysis.export(session.folder.analysis, provenance={"recipe": session.recipe.name, "seed": session.recipe.seed})
     session.progress.advance()
-    return {"nash_conv": profile_regrets(session, game), "meta_equilibrium": equilibrium(analysis)}
+    return {"nash_conv": profile_regrets(session, game), "meta_equilibrium": equilibrium(analysis)}, analysis
 
 
 def equilibrium(analysis: Analysis) -> dict[str, Any]:
@@ -167,12 +173,13 @@ def known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def redo_tournament(session: Session) -> dict[str, Any]:
+def redo_tournament(session: Session) -> tuple[dict[str, Any], Analysis | None]:
     """Plays what is missing of the tournament, solves it again and renews summary and report."""
     if not session.population:  # a run of fixed agents, or one stopped before its first update
         seats = live_seats(session, session.recipe.main)
         session.population = {seat: [policy] for seat, policy in seats.items()}
-    summary = {**(session.folder.read_summary() or {}), **solve_population(session)}
+    solved, analysis = solve_population(session)
+    summary = {**(session.folder.read_summary() or {}), **solved}
     summary.setdefault("recipe", session.recipe.name)
     summary.setdefault("seed", session.recipe.seed)
     summary.setdefault("episodes", sum(tally.episodes for tally in session.tallies.values()))
@@ -181,4 +188,4 @@ def redo_tournament(session: Session) -> dict[str, Any]:
     summary.setdefault("wall_seconds", round(session.wall_seconds, 3))
     session.folder.write_summary(summary)
     write_report(session)
-    return summary
+    return summary, analysis
