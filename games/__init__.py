@@ -34,7 +34,7 @@ _HOME = {
     "empirical.psro": ["psro"],
     "vector.pareto": ["pareto_front", "hypervolume"],
     "vector.equilibria": ["ser_equilibria", "esr_equilibria"],
-    "vector.preference_map": ["preference_map"],
+    "vector.preference_map": ["preference_map", "stable_profiles"],
     "analysis.analyse": ["analyse", "Analysis"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

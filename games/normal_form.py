@@ -115,13 +115,7 @@ class NormalFormGame:
         Raises:
             ValueError: wrong shape or a weight that is not finite.
         """
-        w = np.asarray(weights, dtype=np.float64)
-        wanted = (self.num_players, self.num_objectives)
-        if w.shape not in (wanted, wanted[1:]):
-            raise ValueError(f"weights: expected shape {wanted[1:]} or {wanted}, got {w.shape}")
-        if not np.isfinite(w).all():
-            raise ValueError(f"weights: expected finite numbers, got {w.tolist()}")
-        w = np.broadcast_to(w, wanted)
+        w = as_weights(weights, self.num_players, self.num_objectives)
         tensor = np.einsum("pc,pc...->p...", w, self.payoffs)[:, None]
         return NormalFormGame(tensor, self.players, ("utility",), self.strategies)
 
@@ -151,6 +145,21 @@ def _names(given: Iterable[str] | None, count: int, what: str) -> tuple[str, ...
     if len(set(names)) != count:
         raise ValueError(f"{what}: expected distinct names, got {names}")
     return names
+
+
+def as_weights(weights: ArrayLike, players: int, objectives: int) -> Array:
+    """[P, C] weights of every player on every objective, from [C] (the same for all) or [P, C].
+
+    Raises:
+        ValueError: wrong shape or a weight that is not finite.
+    """
+    w = np.asarray(weights, dtype=np.float64)
+    wanted = (players, objectives)
+    if w.shape not in (wanted, wanted[1:]):
+        raise ValueError(f"weights: expected shape {wanted[1:]} or {wanted}, got {w.shape}")
+    if not np.isfinite(w).all():
+        raise ValueError(f"weights: expected finite numbers, got {w.tolist()}")
+    return np.broadcast_to(w, wanted)
 
 
 def as_profile(game: NormalFormGame, profile: Sequence[ArrayLike], tolerance: float = 1e-6) -> tuple[Array, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from games.normal_form import Array, NormalFormGame, _names
+from games.normal_form import Array, NormalFormGame, _names, as_weights
 
 IntArray = NDArray[np.int64]
 
@@ -245,13 +245,7 @@ class EmpiricalGame:
         Raises:
             ValueError: wrong shape or a weight that is not finite.
         """
-        w = np.asarray(weights, dtype=np.float64)
-        wanted = (self.num_players, self.num_objectives)
-        if w.shape not in (wanted, wanted[1:]):
-            raise ValueError(f"weights: expected shape {wanted[1:]} or {wanted}, got {w.shape}")
-        if not np.isfinite(w).all():
-            raise ValueError(f"weights: expected finite numbers, got {w.tolist()}")
-        w = np.broadcast_to(w, wanted)
+        w = as_weights(weights, self.num_players, self.num_objectives)
         value = np.where(w == 0, 0.0, w * self.rewards).sum(axis=2, keepdims=True)
         return EmpiricalGame(self.profiles, value, self.clusters, self.players, ("utility",), self.strategies)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from games.normal_form import Array, NormalFormGame
+from games.normal_form import Array, NormalFormGame, as_weights
 
 if TYPE_CHECKING:
     from games.extensive.sequences import CounterfactualPayoffs, PlayerSequences
@@ -238,13 +238,8 @@ class ExtensiveGame:
         Raises:
             ValueError: wrong shape or a weight that is not finite.
         """
-        w = np.asarray(weights, dtype=np.float64)
-        wanted = (self.num_players, self.num_objectives)
-        if w.shape not in (wanted, wanted[1:]):
-            raise ValueError(f"weights: expected shape {wanted[1:]} or {wanted}, got {w.shape}")
-        if not np.isfinite(w).all():
-            raise ValueError(f"weights: expected finite numbers, got {w.tolist()}")
-        payoffs = np.einsum("pc,zpc->zp", np.broadcast_to(w, wanted), self.payoffs)[:, :, None]
+        w = as_weights(weights, self.num_players, self.num_objectives)
+        payoffs = np.einsum("pc,zpc->zp", w, self.payoffs)[:, :, None]
         return replace(self, payoffs=payoffs, objectives=("utility",))
 
     def scalar(self) -> Array:
