@@ -77,7 +77,8 @@ def parser() -> argparse.ArgumentParser:
     play.set_defaults(run=_play)
 
     protocols = commands.add_parser("protocols", help="list, show or check protocols")
-    actions = protocols.add_subparsers(required=True, metavar="ACTION")
+    protocols.set_defaults(run=_protocols_list)
+    actions = protocols.add_subparsers(metavar="ACTION")
     actions.add_parser("list", help="the shipped protocols").set_defaults(run=_protocols_list)
     for action, function, text in (
         ("show", _protocols_show, "who speaks when, and what is rewarded"),

@@ -37,12 +37,21 @@ def render(episode: Episode) -> Iterator[str]:
         yield f"failed    {episode.failure.kind} at {episode.failure.where}: {episode.failure.message}"
 
 
+def printable(text: str) -> str:
+    """The text with every control character but line ends replaced: no speech can steer a terminal.
+
+    >>> printable("a\x1b[2Jb")
+    'a�[2Jb'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _turn(turn: Turn) -> Iterator[str]:
     private = not turn.public and bool(turn.private)
     marks = [" (private)"] if private else []
     if turn.legal is False:
         marks.append(" (illegal)")
-    first, *rest = (turn.public or turn.private).splitlines() or [""]
+    first, *rest = printable(turn.public or turn.private).splitlines() or [""]
     yield f"{turn.slot:>3} {turn.phase:<10} {turn.seat}: {first}{''.join(marks)}"
     for line in rest:
         yield f"{'':>15} {line}"

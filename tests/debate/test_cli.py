@@ -165,6 +165,9 @@ def test_play_shows_a_match(tiny, capsys):
 
 def test_protocols_can_be_listed_shown_and_checked(tiny, capsys):
     assert main(["protocols", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert main(["protocols"]) == 0
+    assert capsys.readouterr().out == listed
     assert main(["protocols", "show", "debate_sequential"]) == 0
     assert main(["protocols", "check", str(ROOT / "debate/catalogue/direct.yaml")]) == 0
     out = capsys.readouterr().out
