@@ -120,6 +120,11 @@ class Cast(Mapping[str, Agent]):
         self._kept.add(policy.id)
         return policy, {key: tensor.numpy() for key, tensor in self.learners[name].weights().items()}
 
+    def kept(self, name: str) -> list[int]:
+        """Versions of an agent that are kept, its first one aside (every run makes that one anew)."""
+        ids = (policy.removeprefix(f"{name}-v") for policy in self._kept if policy.startswith(f"{name}-v"))
+        return sorted(int(version) for version in ids if version != "0")
+
     def recall(self, name: str, version: int, arrays: Arrays) -> Policy:
         """Brings a stored snapshot back."""
         live = self.live[name]

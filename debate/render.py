@@ -38,7 +38,7 @@ def render(episode: Episode) -> Iterator[str]:
 
 
 def printable(text: str) -> str:
-    """The text with every control character but line ends replaced: no speech can steer a terminal.
+    r"""The text with every control character but line ends replaced: no speech can steer a terminal.
 
     >>> printable("a\x1b[2Jb")
     'a�[2Jb'

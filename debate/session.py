@@ -141,6 +141,7 @@ class Session:
             "baselines": {name: baseline.state() for name, baseline in self.baselines.items()},
             "population": self.population,
             "mixture": self.mixture,
+            "kept": {name: self.cast.kept(name) for name in self.cast.learners},
             "tally": self.tallies.get("train", Tally()).state(),
             "seconds": self.seconds + time.monotonic() - self.started,
         }
@@ -169,7 +170,7 @@ class Session:
         self.population = {seat: list(ids) for seat, ids in state["population"].items()}
         self.mixture = {seat: list(p) for seat, p in state["mixture"].items()}
         for name in self.cast.learners:
-            for version in sorted(self._versions(name)):
+            for version in state["kept"][name]:
                 snapshot = self.folder.checkpoints.snapshot(f"{name}-v{version}")
                 self.cast.recall(name, version, dict(snapshot.arrays))
             self.cast.publish(name)
@@ -196,13 +197,6 @@ class Session:
         if policy.id not in self.folder.checkpoints.snapshots():
             self.folder.checkpoints.save_snapshot(policy.id, arrays, {"name": name, "version": policy.version})
         return policy.id
-
-    def _versions(self, name: str) -> Iterator[int]:
-        """Versions of an agent's stored snapshots that this checkpoint knows of."""
-        for snapshot in self.folder.checkpoints.snapshots():
-            owner, _, version = snapshot.rpartition("-v")
-            if owner == name and 0 < int(version) <= self.update:
-                yield int(version)
 
     @property
     def wall_seconds(self) -> float:

@@ -181,3 +181,15 @@ def test_interrupted_between_updates_in_process(tmp_path):
         train(recipe, tmp_path / "stopped", progress=Interrupts())
     train(recipe, tmp_path / "stopped", resume=True)
     assert contents(tmp_path / "stopped") == contents(tmp_path / "straight")
+
+
+def test_one_agent_in_two_arenas_resumes_too(tmp_path):
+    """Its version then grows by two an update, which nothing may take for the number of updates."""
+    settings = [*SMALL, "training.updates=2", "arenas.consultancy.seats.consultant=alice"]
+    recipe = read_recipe(QUICKSTART, settings)
+    train(recipe, tmp_path / "straight")
+    (tmp_path / "straight" / "report.html").unlink()
+    before = contents(tmp_path / "straight")
+    train(recipe, tmp_path / "straight", resume=True)
+    assert contents(tmp_path / "straight") == before
+    assert any("alice-v4" in policies for policies in before[1]["meta_equilibrium"]["profile"].values())
