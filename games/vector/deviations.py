@@ -17,7 +17,8 @@ Utility = Callable[[Array], Array]
 _LATTICE = 400  # about how many lattice points cover the simplex of one player's mixtures
 _KEPT = 4  # how many of the best are refined
 _SHRINK = 0.5
-_ROUNDS = 30  # ends at steps of about 1e-8: an error of 1e-16 at a smooth peak
+_SMALLEST = 1e-13  # steps below this change nothing that float64 can show
+_ROUNDS = 150  # at most; in a narrow valley the steps grow and shrink many times before they vanish
 
 
 def lattice(size: int) -> Array:
@@ -64,9 +65,9 @@ def best_deviation(utility: Utility, vectors: Array) -> tuple[Array, Array]:
         # Steps move probability from one strategy to another; clipping keeps them on the simplex.
         steps = (np.eye(own)[:, None] - np.eye(own)[None]).reshape(-1, own)
         steps = steps[np.abs(steps).sum(axis=1) > 0]
-        reach = 1.0 / max(2.0, float(len(grid)) ** (1.0 / (own - 1)))
+        reach = np.full(best.shape, 1.0 / max(2.0, float(len(grid)) ** (1.0 / (own - 1))))
         for _ in range(_ROUNDS):
-            tried = np.clip(centre[:, :, None, :] + reach * steps, 0.0, None)
+            tried = np.clip(centre[:, :, None, :] + reach[:, :, None, None] * steps, 0.0, None)
             tried /= tried.sum(axis=-1, keepdims=True)
             found = evaluate(utility, np.einsum("bjdk,bkc->bjdc", tried, vectors))
             pick = found.argmax(axis=2)
@@ -74,7 +75,10 @@ def best_deviation(utility: Utility, vectors: Array) -> tuple[Array, Array]:
             moved = np.take_along_axis(tried, pick[..., None, None], axis=2)[..., 0, :]
             better = top > best
             centre, best = np.where(better[..., None], moved, centre), np.maximum(best, top)
-            reach *= _SHRINK
+            # A step that paid may pay again, also a longer one: halving regardless stops short in narrow valleys.
+            reach = np.where(better, np.minimum(reach / _SHRINK, 1.0), reach * _SHRINK)
+            if reach.max() < _SMALLEST:
+                break
     chosen = best.argmax(axis=1)
     every = np.arange(len(chosen))
     return best[every, chosen], centre[every, chosen]
