@@ -115,7 +115,7 @@ def test_completions_are_kept_and_never_paid_for_twice(folder, tmp_path):
     from debate import session
 
     train(recipe(folder), tmp_path / "whole")
-    calls = []
+    calls, asked = [], []
 
     class Counting:
         def __init__(self, inner, store, name):
@@ -129,6 +129,7 @@ def test_completions_are_kept_and_never_paid_for_twice(folder, tmp_path):
             if self._asked:
                 calls.append(len(requests))
                 return await self.inner(requests)
+            asked.append(len(requests))
             self._asked = True
             try:
                 return await self._cached(requests)
@@ -152,6 +153,7 @@ def test_completions_are_kept_and_never_paid_for_twice(folder, tmp_path):
         train(recipe(folder), tmp_path / "whole", resume=True)
     finally:
         session._cache = original
+    assert sum(asked) > 0, "nothing was replayed, so nothing was tested"
     assert sum(calls) == 0
 
 
