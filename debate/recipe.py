@@ -2,150 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
-from debate.agents.scripted import SCRIPTS
 from debate.errors import UserError
 from debate.play import Arena
 from debate.protocol.load import load_protocol
-from debate.protocol.spec import DebateProtocol
 from debate.reader import Document, Fields, override, read_yaml
+from debate.recipes.agents import read_agent
+from debate.recipes.specs import (
+    AGENT_KINDS,
+    BASELINES,
+    JUDGE_KINDS,
+    META_SOLVERS,
+    AgentSpec,
+    ArenaSpec,
+    ExactSpec,
+    JudgeSpec,
+    LeagueSpec,
+    Recipe,
+    TournamentSpec,
+    TrainingSpec,
+)
 
-AGENT_KINDS = ("nano", "hf", "scripted", "human")
-JUDGE_KINDS = ("naive_evidence", "llm", "constant")
-META_SOLVERS = ("nash", "uniform", "last")
-BASELINES = ("group", "ema")
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSpec:
-    """One agent: what it speaks with and, where it learns, how.
-
-    Attributes:
-        name: in the recipe.
-        kind: "nano", "hf", "scripted" or "human".
-        model: name, hub id or folder of an hf model; "nano" for the embedded one.
-        script: of a scripted agent.
-        weights: criterion → weight; the agent's preferences, applied late.
-        options: the rest of its settings (device, dtype, lora rank, …), by name.
-    """
-
-    name: str
-    kind: str
-    model: str
-    script: str
-    weights: Mapping[str, float]
-    options: Mapping[str, Any]
-
-    @property
-    def learns(self) -> bool:
-        """Whether its weights can be trained."""
-        return self.kind in ("nano", "hf")
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeSpec:
-    """One judge: its kind and settings."""
-
-    kind: str
-    model: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class ArenaSpec:
-    """One game: protocol, seats, judges, and where its questions come from.
-
-    Attributes:
-        name: in the recipe.
-        protocol: loaded.
-        seats: seat → agent name.
-        judges: the panel.
-        train, test: data specifications (see `debate.data`); the two must not share questions.
-    """
-
-    name: str
-    protocol: DebateProtocol
-    seats: Mapping[str, str]
-    judges: tuple[JudgeSpec, ...]
-    train: Mapping[str, Any]
-    test: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSpec:
-    """Updates, each of `groups` groups of `group_size` episodes on one question; what rewards are held against."""
-
-    updates: int
-    groups: int
-    group_size: int
-    baseline: Literal["group", "ema"]
-
-
-@dataclass(frozen=True, slots=True)
-class LeagueSpec:
-    """When snapshots join, how often one meets the current opponent, how the others are drawn."""
-
-    snapshot_every: int
-    self_play: float
-    meta: str
-    questions: int
-
-
-@dataclass(frozen=True, slots=True)
-class TournamentSpec:
-    """Every profile of snapshots on the same `questions`; `resamples` of the bootstrap over questions."""
-
-    questions: int
-    resamples: int
-
-
-@dataclass(frozen=True, eq=False)
-class ExactSpec:
-    """The finite variant of the first arena on which NashConv is computed exactly."""
-
-    protocol: DebateProtocol
-    data: Mapping[str, Any]
-    criterion: str
-
-
-@dataclass(frozen=True, eq=False)
-class Recipe:
-    """A whole run. `text` is the recipe as it takes effect, overrides included."""
-
-    name: str
-    text: str
-    folder: Path
-    seed: int
-    agents: tuple[AgentSpec, ...]
-    arenas: tuple[ArenaSpec, ...]
-    training: TrainingSpec
-    league: LeagueSpec
-    tournament: TournamentSpec
-    evaluation: int
-    exact: ExactSpec | None
-    trust: str
-    same_family: str
-    logging: tuple[str, ...]
-
-    def agent(self, name: str) -> AgentSpec:
-        """The agent of that name."""
-        return next(agent for agent in self.agents if agent.name == name)
-
-    @property
-    def main(self) -> ArenaSpec:
-        """The arena that the league, the tournament and the headline numbers are about: the first."""
-        return self.arenas[0]
-
-    def learners(self, arena: ArenaSpec) -> dict[str, str]:
-        """Seat → name of the agent that learns there."""
-        roles = arena.protocol
-        return {s: a for s, a in arena.seats.items() if roles.role_of(s).trained and self.agent(a).learns}
+__all__ = [
+    "AGENT_KINDS",
+    "BASELINES",
+    "JUDGE_KINDS",
+    "META_SOLVERS",
+    "AgentSpec",
+    "ArenaSpec",
+    "ExactSpec",
+    "JudgeSpec",
+    "LeagueSpec",
+    "Recipe",
+    "TournamentSpec",
+    "TrainingSpec",
+    "build_arena",
+    "parse_recipe",
+    "read_recipe",
+]
 
 
 def read_recipe(path: Path, settings: Sequence[str] = (), seed: int | None = None) -> Recipe:
@@ -166,7 +65,7 @@ def read_recipe(path: Path, settings: Sequence[str] = (), seed: int | None = Non
 def parse_recipe(document: Document, folder: Path) -> Recipe:
     """A recipe from a YAML document; files it names are relative to `folder`."""
     top = Fields(document)
-    agents = tuple(_agent(name, fields) for name, fields in top.children("agents"))
+    agents = tuple(read_agent(name, fields) for name, fields in top.children("agents"))
     if not agents:
         raise top.error("agents", "expected at least one agent")
     arenas = tuple(_arena(name, fields, agents, folder) for name, fields in top.children("arenas"))
@@ -193,43 +92,6 @@ def parse_recipe(document: Document, folder: Path) -> Recipe:
     top.done()
     _check_judges(document, recipe)
     return recipe
-
-
-def _agent(name: str, fields: Fields) -> AgentSpec:
-    kind = fields.take("kind", str, among=AGENT_KINDS)
-    model = {"nano": "nano", "scripted": "scripted", "human": "human"}.get(kind, "")
-    script = ""
-    options: dict[str, Any] = {}
-    if kind == "hf":
-        model = fields.take("model", str)
-        options["dtype"] = fields.take("dtype", str, "float32", ("float32", "bfloat16"))
-        options["lora_rank"] = fields.positive("lora_rank", 16)
-        options["lora_alpha"] = fields.take("lora_alpha", float, 32.0)
-        options["rows"] = fields.positive("rows", 16)
-        options["bucket"] = fields.positive("bucket", 64)
-        options["part_rows"] = fields.positive("part_rows", 4)
-    if kind == "nano":
-        options["rows"] = fields.positive("rows", 128)
-    if kind in ("nano", "hf"):
-        options["device"] = fields.take("device", str, "cpu", ("cpu", "cuda"))
-        options["learning_rate"] = fields.take("learning_rate", float, 1e-3 if kind == "nano" else 1e-5)
-        options["loss"] = fields.take("loss", str, "reinforce")
-        options["epochs"] = fields.positive("epochs", 1)
-        options["entropy"] = fields.take("entropy", float, 0.0)
-        options["max_norm"] = fields.take("max_norm", float, 1.0)
-        options["temperature"] = fields.take("temperature", float, 1.0)
-        options["max_tokens"] = fields.positive("max_tokens", 128)
-        for key in ("learning_rate", "max_norm", "temperature"):
-            if options[key] <= 0:
-                raise fields.error(key, f"expected a number above 0, got {options[key]}")
-    if kind == "scripted":
-        script = fields.take("script", str, among=SCRIPTS)
-    weights = {}
-    under = fields.child("weights", optional=True)
-    if under is not None:
-        weights = {key: under.take(key, float) for key in under.data}
-    fields.done()
-    return AgentSpec(name, kind, model, script, weights, options)
 
 
 def _judge(fields: Fields) -> tuple[JudgeSpec, ...]:

@@ -1,0 +1,141 @@
+"""What a recipe says, as frozen values: agents, arenas, and each stage's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from debate.protocol.spec import DebateProtocol
+
+AGENT_KINDS = ("nano", "hf", "scripted", "human")
+JUDGE_KINDS = ("naive_evidence", "llm", "constant")
+META_SOLVERS = ("nash", "uniform", "last")
+BASELINES = ("group", "ema")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """One agent: what it speaks with and, where it learns, how.
+
+    Attributes:
+        name: in the recipe.
+        kind: "nano", "hf", "scripted" or "human".
+        model: name, hub id or folder of an hf model; "nano" for the embedded one.
+        script: of a scripted agent.
+        weights: criterion → weight; the agent's preferences, applied late.
+        options: the rest of its settings (device, dtype, lora rank, …), by name.
+    """
+
+    name: str
+    kind: str
+    model: str
+    script: str
+    weights: Mapping[str, float]
+    options: Mapping[str, Any]
+
+    @property
+    def learns(self) -> bool:
+        """Whether its weights can be trained."""
+        return self.kind in ("nano", "hf")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """One judge: its kind and settings."""
+
+    kind: str
+    model: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ArenaSpec:
+    """One game: protocol, seats, judges, and where its questions come from.
+
+    Attributes:
+        name: in the recipe.
+        protocol: loaded.
+        seats: seat → agent name.
+        judges: the panel.
+        train, test: data specifications (see `debate.data`); the two must not share questions.
+    """
+
+    name: str
+    protocol: DebateProtocol
+    seats: Mapping[str, str]
+    judges: tuple[JudgeSpec, ...]
+    train: Mapping[str, Any]
+    test: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """Updates, each of `groups` groups of `group_size` episodes on one question; what rewards are held against."""
+
+    updates: int
+    groups: int
+    group_size: int
+    baseline: Literal["group", "ema"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeagueSpec:
+    """When snapshots join, how often one meets the current opponent, how the others are drawn."""
+
+    snapshot_every: int
+    self_play: float
+    meta: str
+    questions: int
+
+
+@dataclass(frozen=True, slots=True)
+class TournamentSpec:
+    """Every profile of snapshots on the same `questions`; `resamples` of the bootstrap over questions."""
+
+    questions: int
+    resamples: int
+
+
+@dataclass(frozen=True, eq=False)
+class ExactSpec:
+    """The finite variant of the first arena on which NashConv is computed exactly."""
+
+    protocol: DebateProtocol
+    data: Mapping[str, Any]
+    criterion: str
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A whole run. `text` is the recipe as it takes effect, overrides included."""
+
+    name: str
+    text: str
+    folder: Path
+    seed: int
+    agents: tuple[AgentSpec, ...]
+    arenas: tuple[ArenaSpec, ...]
+    training: TrainingSpec
+    league: LeagueSpec
+    tournament: TournamentSpec
+    evaluation: int
+    exact: ExactSpec | None
+    trust: str
+    same_family: str
+    logging: tuple[str, ...]
+
+    def agent(self, name: str) -> AgentSpec:
+        """The agent of that name."""
+        return next(agent for agent in self.agents if agent.name == name)
+
+    @property
+    def main(self) -> ArenaSpec:
+        """The arena that the league, the tournament and the headline numbers are about: the first."""
+        return self.arenas[0]
+
+    def learners(self, arena: ArenaSpec) -> dict[str, str]:
+        """Seat → name of the agent that learns there."""
+        roles = arena.protocol
+        return {s: a for s, a in arena.seats.items() if roles.role_of(s).trained and self.agent(a).learns}
