@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from debate.acts import acts_of
 from debate.agents.agent import Agent, Ask, Reply
 from debate.protocol.kernel import Move, Setup, State, finals, released, step, to_move, view
 from debate.protocol.spec import DebateProtocol
@@ -241,6 +242,9 @@ def record(state: State, transcript: Transcript, verdicts: tuple[Verdict, ...]) 
         measures(state.setup.protocol, transcript.turns),
         gold,
         tuple(last[seat] for seat in seats),
+        roles=tuple(state.setup.protocol.role_of(seat).name for seat in seats),
+        acts=acts_of(state),
+        options=question.options,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 _HOME = {
     "types": [
+        "Act",
         "Case",
         "Choice",
         "Completer",

@@ -19,7 +19,7 @@ from judges.types import Record, Verdict
 from judges.verify.result import Verification
 
 FAILED = Reading(math.nan, "error")
-_TIE = 1e-9  # probabilities closer than this are equal: averaging verdicts must not turn a tie into a win
+TIE = 1e-9  # probabilities closer than this are equal: averaging verdicts must not turn a tie into a win
 
 Belief = tuple[float, ...]
 Use = Literal["mean", "first", "last", "all"]
@@ -81,7 +81,9 @@ class _Judged(ABC):
             raise ValueError(f"verdicts: expected mean, first, last or all, got {self.verdicts!r}")
 
     def __call__(self, record: Record) -> Sequence[Reading]:
-        """S readings."""
+        """S readings; "not known" where the verdicts are about something else than the question's options."""
+        if not record.about_answers:
+            return [UNKNOWN] * len(record.seats)
         belief = read_belief(record, self.verdicts)
         if isinstance(belief, Reading):
             return [belief] * len(record.seats)
@@ -112,7 +114,7 @@ class Win(_Defended):
 
     def _score(self, record: Record, belief: Belief, own: int) -> float:
         lead = _lead(record, belief, own)
-        return 0.0 if abs(lead) <= _TIE else math.copysign(1.0, lead)
+        return 0.0 if abs(lead) <= TIE else math.copysign(1.0, lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ def _label(record: Record) -> int:
 
 def _hit(belief: Belief, option: int) -> float:
     best = max(belief)
-    tied = [k for k, p in enumerate(belief) if p >= best - _TIE]
+    tied = [k for k, p in enumerate(belief) if p >= best - TIE]
     return 0.0 if option not in tied else 1.0 if len(tied) == 1 else 0.5
 
 
@@ -231,10 +233,14 @@ class Correct:
         """S readings."""
         if record.gold is None or not record.finals:
             return [UNKNOWN] * len(record.seats)
-        return [UNKNOWN if final is None else self._check(final, record.gold, record) for final in record.finals]
+        return [UNKNOWN if final is None else self.check(final, record) for final in record.finals]
 
-    def _check(self, final: str, gold: str, record: Record) -> Reading:
-        found = self._verify(final, gold, record.case.options)
+    def check(self, answer: str, record: Record) -> Reading:
+        """1 where an answer equals the record's reference answer, 0 where it differs."""
+        if record.gold is None:
+            return UNKNOWN
+        options = record.case.options if record.options is None else record.options
+        found = self._verify(answer, record.gold, options)
         if found.correct is None:
             return FAILED if found.status == "error" else UNKNOWN
         return Reading(float(found.correct))

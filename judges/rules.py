@@ -18,6 +18,11 @@ from judges.criteria import (
     Truth,
     Win,
 )
+from judges.payoffs.critiques import Approval, CorrectAt, Discerned, Flaw, Flip, Improvement
+from judges.payoffs.forecasts import BeliefChange, EstimateGap, Forecast
+from judges.payoffs.proofs import Accepted, AcceptScore, Convincing, Decided, Persuaded
+from judges.payoffs.sides import Ladder, Sides, VoteGain, WhenWrong
+from judges.payoffs.words import Stepwise, Taboo, Turns
 from judges.rewards import RewardRule
 
 
@@ -101,6 +106,27 @@ RULES = RuleTable(
         _named("format"),
         _named("forged"),
         _factory("measure", Measure, ("name",)),
+        _factory("ladder", Ladder),
+        _factory("vote_gain", VoteGain),
+        _factory("sides", Sides, ("claimant", "challenger")),
+        _factory("when_wrong", WhenWrong, ("role",)),
+        _factory("accepted", Accepted),
+        _factory("decided", Decided),
+        _factory("persuaded", Persuaded),
+        _factory("convincing", Convincing),
+        _factory("accept_score", AcceptScore),
+        _factory("approval", Approval),
+        _factory("flaw", Flaw),
+        _factory("correct_at", CorrectAt, ("phase",)),
+        _factory("improvement", Improvement),
+        _factory("flip", Flip, ("change",)),
+        _factory("discerned", Discerned),
+        _factory("forecast", Forecast),
+        _factory("belief_change", BeliefChange, ("role",)),
+        _factory("estimate_gap", EstimateGap),
+        _factory("taboo", Taboo),
+        _factory("stepwise", Stepwise),
+        _factory("turns", Turns),
     ]
 )
 

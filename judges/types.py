@@ -140,6 +140,28 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that a seat (or chance) did in a match, hidden ones included.
+
+    Attributes:
+        seat, role, phase, kind: as in the protocol; chance has both names "chance".
+        text: the words, or the text of the pick.
+        option: index of the pick; None for words.
+        probabilities: of the choices, for a decision; empty otherwise.
+        public: whether others could read it.
+    """
+
+    seat: str
+    role: str
+    phase: str
+    kind: str
+    text: str
+    option: int | None = None
+    probabilities: tuple[float, ...] = ()
+    public: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What reward rules and verifiers read beyond the case. Built by `debate`; never shown to a language model.
 
@@ -154,6 +176,10 @@ class Record:
         measures: name → [S] numbers such as token counts; NaN where not known.
         gold: the reference answer as text, for verifiers of free answers; None where unknown.
         finals: [S] the final answer text each seat gave; None where it gave none.
+        roles: [S] the role of each seat; empty where not known.
+        acts: everything that happened, in order; empty where not known.
+        options: the question's own options, which `label` and `answers` index; None where they are the case's. They
+            differ where the protocol has its judges decide about something else ("accept", "reject").
     """
 
     case: Case
@@ -164,6 +190,14 @@ class Record:
     measures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     gold: str | None = None
     finals: tuple[str | None, ...] = ()
+    roles: tuple[str, ...] = ()
+    acts: tuple[Act, ...] = ()
+    options: tuple[str, ...] | None = None
+
+    @property
+    def about_answers(self) -> bool:
+        """Whether the verdicts are about the question's own options, which `label` and `answers` index."""
+        return self.options is None or self.options == self.case.options
 
 
 # --- the interface of a language model -------------------------------------------------------------------------
