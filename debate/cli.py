@@ -88,6 +88,13 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("protocol")
         sub.set_defaults(run=function)
 
+    experiment = commands.add_parser("experiment", help="run an experiment: its figure, its table, every point")
+    experiment.add_argument("name", nargs="?", default="", help="of runs/experiments, or a YAML file; none: list them")
+    experiment.add_argument("--out", type=Path, default=None, help="default runs/out/experiments/NAME")
+    experiment.add_argument("--workers", type=int, default=1, help="processes side by side (default 1)")
+    experiment.add_argument("--check", action="store_true", help="fail unless the points are the published ones")
+    experiment.set_defaults(run=_experiment)
+
     add_judge_commands(commands)
 
     models = commands.add_parser("models", help="fetch models")
@@ -224,6 +231,25 @@ def _play(arguments: argparse.Namespace) -> int:
         arguments.seed,
     ):
         print(line)
+    return 0
+
+
+def _experiment(arguments: argparse.Namespace) -> int:
+    from debate.experiments.command import default_out, experiment_command
+    from debate.experiments.spec import read_experiment, shipped
+    from debate.progress import progress
+
+    if not arguments.name:
+        for name in shipped():
+            print(f"{name:<22} {read_experiment(name).title}")
+        return 0
+    if arguments.workers < 1:
+        raise UserError(f"--workers: expected at least 1, got {arguments.workers}")
+    experiment = read_experiment(arguments.name)
+    out = arguments.out or default_out(experiment)
+    with progress() as shown:
+        for line in experiment_command(experiment, out, shown, arguments.workers, arguments.check):
+            print(line)
     return 0
 
 

@@ -1,0 +1,1 @@
+"""Experiments: a task, seeds and measures fixed in advance; one figure and one table with intervals each."""
