@@ -58,11 +58,9 @@ def make_game(name: str) -> ExtensiveGame:
     if name == "biased_rps":
         return one_shot(NormalFormGame.zero_sum(BIASED_RPS))
     if name == "kuhn_poker":
-        import pyspiel  # type: ignore[import-not-found, unused-ignore]
-
         from games.interop import from_openspiel
 
-        return from_openspiel(pyspiel.load_game("kuhn_poker"))  # type: ignore[no-any-return]
+        return from_openspiel(name)  # type: ignore[no-any-return]
     if name == "evidence_debate":
         return _evidence()
     raise UserError(f"dynamics: no game {name!r}; expected biased_rps, kuhn_poker or evidence_debate")

@@ -25,8 +25,8 @@ def biased() -> NormalFormGame:
 
 @pytest.fixture(scope="module")
 def kuhn() -> games.ExtensiveGame:
-    pyspiel = pytest.importorskip("pyspiel")
-    return games.from_openspiel(pyspiel.load_game("kuhn_poker"))
+    pytest.importorskip("pyspiel")
+    return games.from_openspiel("kuhn_poker")
 
 
 def test_naive_play_cycles_to_the_boundary(biased: NormalFormGame) -> None:
