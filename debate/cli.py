@@ -145,24 +145,23 @@ def _train(arguments: argparse.Namespace) -> int:
 
         summary = finished(out, recipe.text, recipe.seed)
         if summary is not None:
-            _show(summary, out)
-            return 0
+            return _show(summary, out)
     from debate.progress import progress
     from debate.train import train
 
     with progress() as shown:
         summary = train(recipe, out, arguments.resume, shown)
-    _show(summary, out)
-    return 0
+    return _show(summary, out)
 
 
-def _show(summary: dict[str, Any], out: Path) -> None:
-    """The headline numbers, and where the rest is."""
+def _show(summary: dict[str, Any], out: Path) -> int:
+    """The headline numbers, and where the rest is; the exit code, 1 where training had to stop early."""
     from debate.headline import headline
 
     for line in headline(summary):
         print(line)
     print(f"report: {out / 'report.html'}")
+    return FAILED if summary.get("stopped") else 0
 
 
 def _run_of(arguments: argparse.Namespace) -> tuple[Recipe, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from debate.evaluate import evaluate, judge_alone, scripted_accuracy
 from debate.play import Arena
 from debate.session import Session, live_seats
 from debate.tournament import analyse_run, profile_regrets, tournament
+from debate.withdrawal import quarantined
 from games.analysis.analyse import Analysis
 from games.measures import nash_conv
 from judges.rules import make_rule
@@ -30,6 +32,8 @@ def conclude(session: Session) -> dict[str, Any]:
         "seed": session.recipe.seed,
         "updates": session.update,
         "admitted": session.admitted,
+        "withdrawn": withdrawn(session),
+        "stopped": session.stopped or None,
         "judge_accuracy": judge_accuracy(session),
         **solve_population(session)[0],
         "exact_nash_conv": exact_nash_conv(session),
@@ -68,6 +72,12 @@ def judge_accuracy(session: Session) -> dict[str, Any] | None:
     }
 
 
+def withdrawn(session: Session) -> list[dict[str, Any]]:
+    """Judges that lost their certificate in this run: what weighs 0, why, and what is in quarantine."""
+    counts = quarantined(session.store, session.withdrawn)
+    return [{**asdict(one), "quarantined_episodes": counts[f"{one.arena}/{one.judge}"]} for one in session.withdrawn]
+
+
 def solve_population(session: Session) -> tuple[dict[str, Any], Analysis | None]:
     """The tournament's empirical game, solved and exported.
 
@@ -82,6 +92,8 @@ def solve_population(session: Session) -> tuple[dict[str, Any], Analysis | None]
     if game.unplayed():
         reason = f"{len(game.unplayed())} cells of the tournament have no known reward: every match there failed"
         return {**nothing, "left_out": {"equilibrium": reason}}, None
+    if session.unpaid(session.recipe.main):
+        return {**nothing, "left_out": {"equilibrium": session.unpaid(session.recipe.main)}}, None
     session.progress.start("solve", 1)
     analysis = analyse_run(session, game, trace(session))
     analysis.export(session.folder.analysis, provenance={"recipe": session.recipe.name, "seed": session.recipe.seed})

@@ -30,6 +30,14 @@ def headline(summary: Mapping[str, Any]) -> Iterator[str]:
         for seat, mixture in meta["profile"].items():
             played = ", ".join(f"{name} {p:.2f}" for name, p in mixture.items() if p > 0.005)
             yield f"meta-equilibrium, seat {seat}: {played}"
+    for one in summary.get("withdrawn") or ():
+        yield (
+            f"judge {one['judge']} ({one['arena']}) lost its certificate after update {one['update']}: "
+            f"{', '.join(one['criteria'])} weigh 0, rewards of {one['quarantined_episodes']:,} training episodes are "
+            "in quarantine"
+        )
+    if summary.get("stopped"):
+        yield f"training stopped {summary['stopped']}"
     failed = sum(summary.get("failures", {}).values())
     tokens = f"{summary['sampled_tokens']:,} sampled tokens"
     yield f"{summary['episodes']:,} episodes, {tokens}, {failed} failed, {summary['wall_seconds']:.0f} s"

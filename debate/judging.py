@@ -1,48 +1,85 @@
-"""From a recipe's judge to judges that can be asked."""
+"""From a recipe's judge to judges that can be asked, and whether they may pay rewards."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from debate.cast import Cast
 from debate.errors import UserError
 from debate.recipe import ArenaSpec, JudgeSpec, Recipe
+from debate.withdrawal import Withdrawal, first_quarantined, read_raw
 from judges.types import Judge
 
 
 def build_judges(arena: ArenaSpec, recipe: Recipe, cast: Cast) -> list[Judge]:
-    """The judges of an arena, in the recipe's order."""
-    return [_judge(spec, cast) for spec in arena.judges]
+    """The judges of an arena, in the recipe's order; a certified one abstains where its certificate says so."""
+    return [_held_to_certificate(_judge(spec, cast), certificate_of(spec, recipe)) for spec in arena.judges]
 
 
-def check_judges(arena: ArenaSpec, judges: Sequence[Judge], recipe: Recipe, update: int) -> list[str]:
+def certificate_of(spec: JudgeSpec, recipe: Recipe) -> Path | None:
+    """The file of a judge's certificate; None where the recipe names none."""
+    given = spec.options.get("certificate")
+    return recipe.folder / given if given else None
+
+
+def check_judges(
+    arena: ArenaSpec, judges: Sequence[Judge], recipe: Recipe, update: int
+) -> tuple[list[str], list[Withdrawal]]:
     """Whether an arena's language-model judges may pay rewards after `update` updates.
 
     Returns:
-        What every report must say: the problems of judges that pay because the recipe admits them as unblessed.
+        What every report must say of judges that pay because the recipe admits them; and the judges that may not pay
+        any more, although rewards were paid under them.
 
     Raises:
-        UserError: a judge without a valid certificate, and no admission.
+        UserError: a judge that may not pay, before anything was learned from it.
     """
     from judges.charter.trust import check_trust
 
-    admitted = []
+    admitted, withdrawn = [], []
     for spec, judge in zip(arena.judges, judges, strict=True):
         if spec.kind != "llm":  # what code decides needs no certificate
             continue
-        given = spec.options["certificate"]
-        certificate = recipe.folder / given if given else None
+        certificate = certificate_of(spec, recipe)
         held = check_trust(judge, certificate, update, recipe.trust)  # type: ignore[arg-type]
         problems = "; ".join(held.problems)
-        if not held.allowed:
+        if not held.allowed and update == 0:
             raise UserError(
-                f"arena {arena.name}: judge {spec.model!r} may not pay rewards after update {update}: {problems}. "
-                "Get it a certificate (debate gauge), or admit that it has none with trust: unblessed"
+                f"arena {arena.name}: judge {spec.model!r} may not pay rewards: {problems}. "
+                "Get it a certificate (debate gauge), or admit what is wrong with it: trust: simulated for a "
+                "simulated panel, trust: unblessed for any judge"
             )
-        if not held.certified:
-            admitted.append(f"arena {arena.name}: judge {spec.model!r} is unblessed: {problems}")
-    return admitted
+        if not held.allowed:
+            first = 0 if certificate is None else first_quarantined(certificate, judge, update)
+            criteria = judged_criteria(arena)
+            withdrawn.append(Withdrawal(arena.name, judge.name, criteria, held.problems, first, update))
+        elif not held.certified:
+            word = "unblessed" if recipe.trust == "unblessed" else "blessed by a simulation"
+            admitted.append(f"arena {arena.name}: judge {spec.model!r} is {word}: {problems}")
+    return admitted, withdrawn
+
+
+def judged_criteria(arena: ArenaSpec) -> tuple[str, ...]:
+    """The criteria of an arena that pay what its judges say."""
+    from judges.criteria import reads_verdicts
+    from judges.rules import make_rule
+
+    return tuple(c.name for c in arena.protocol.rewards if reads_verdicts(make_rule(c.rule, **c.params)))
+
+
+def _held_to_certificate(judge: Judge, certificate: Path | None) -> Judge:
+    """The judge, abstaining under its certificate's threshold.
+
+    The threshold holds for a revoked certificate as well: the verdicts of a run keep their meaning when it is resumed.
+    """
+    threshold = None if certificate is None else read_raw(certificate).get("abstention")
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0.0 <= threshold <= 1.0:
+        return judge
+    from judges.judges.abstaining import AbstainingJudge
+
+    return AbstainingJudge(judge, float(threshold))
 
 
 def _judge(spec: JudgeSpec, cast: Cast) -> Any:

@@ -84,7 +84,7 @@ def parse_recipe(document: Document, folder: Path) -> Recipe:
         tournament=_tournament(top),
         evaluation=_evaluation(top),
         exact=_exact(top, arenas[0], folder),
-        trust=top.take("trust", str, "blessed", ("blessed", "unblessed")),
+        trust=top.take("trust", str, "blessed", ("blessed", "simulated", "unblessed")),
         same_family=top.take("same_family", str, ""),
         logging=top.strings("logging", [], ("jsonl", "tensorboard", "wandb")),
     )

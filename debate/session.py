@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from debate.recipe import ArenaSpec, Recipe, build_arena
 from debate.run.folder import RunFolder
 from debate.run.store import Store
 from debate.transcript import Episode, Match
+from debate.withdrawal import Withdrawal, mark, marks
+from judges.charter.revocation import frozen_weights
 
 WAVE = 512  # matches in the air at once: large enough to fill batches, small enough for flat memory
 
@@ -76,6 +78,8 @@ class Session:
         seconds: of earlier sessions of this run.
         sinks: where the log goes besides log.jsonl.
         admitted: what the recipe admits about its judges, for the report.
+        withdrawn: judges that lost their certificate while this run trained.
+        stopped: why training ended before its last update; empty where it did not.
     """
 
     recipe: Recipe
@@ -94,6 +98,8 @@ class Session:
     seconds: float = 0.0
     sinks: list[Sink] = field(default_factory=list)
     admitted: list[str] = field(default_factory=list)
+    withdrawn: list[Withdrawal] = field(default_factory=list)
+    stopped: str = ""
     started: float = field(default_factory=time.monotonic)
 
     # --- playing -----------------------------------------------------------------------------------------------------
@@ -131,6 +137,12 @@ class Session:
         """Makes one more update durable: its log rows first, then the state that the next update starts from."""
         self.update += 1
         self.folder.log(rows)
+        self.save()
+        for sink in self.sinks:
+            sink.log(rows)
+
+    def save(self) -> None:
+        """Writes the checkpoint of where the run stands now; one of the same update is replaced."""
         arrays: dict[str, Any] = {}
         learners: dict[str, Any] = {}
         for name, learner in self.cast.learners.items():
@@ -147,8 +159,6 @@ class Session:
         }
         self.folder.checkpoints.save(self.update, arrays, state)
         self.folder.checkpoints.prune(keep=2)
-        for sink in self.sinks:
-            sink.log(rows)
 
     def restore(self) -> None:
         """Brings the newest whole checkpoint back; nothing where there is none."""
@@ -181,15 +191,61 @@ class Session:
     def check_trust(self) -> list[str]:
         """Whether every judge may pay rewards for the next update; keeps and returns what is admitted about them.
 
+        A judge that lost its certificate after rewards were paid under it is withdrawn, durably and for the rest of
+        the run: its criteria weigh 0 (`paying`), its rewards are in quarantine.
+
         Raises:
-            UserError: a judge without a valid certificate that the recipe does not admit.
+            UserError: a judge without a valid certificate that the recipe does not admit, before the first update.
         """
-        self.admitted = [
-            problem
-            for spec in self.recipe.arenas
-            for problem in check_judges(spec, self.arenas[spec.name].judges, self.recipe, self.update)
-        ]
+        self.admitted = []
+        marked = {(one.arena, one.judge) for one in marks(self.store)}
+        # After the last update nobody is paid any more: what counts is whether that one was allowed.
+        checkpoint = min(self.update, max(self.recipe.training.updates - 1, 0))
+        for spec in self.recipe.arenas:
+            judges = self.arenas[spec.name].judges
+            if any((spec.name, judge.name) in marked for judge in judges):
+                continue
+            admitted, withdrawn = check_judges(spec, judges, self.recipe, checkpoint)
+            self.admitted += admitted
+            for one in withdrawn:
+                mark(self.store, one)
+                self.progress.say(
+                    f"arena {one.arena}: judge {one.judge!r} may not pay any more: {'; '.join(one.reasons)}. "
+                    f"{', '.join(one.criteria)} weigh 0 after update {one.update}; rewards from policy checkpoint "
+                    f"{one.first} on are in quarantine"
+                )
+        self.read_marks()
         return self.admitted
+
+    def read_marks(self) -> None:
+        """Reads which judges are withdrawn; not those found out after updates that are about to be made again."""
+        self.withdrawn = [one for one in marks(self.store) if one.update <= self.update]
+
+    def paying(self, spec: ArenaSpec) -> Recipe:
+        """The recipe as it pays in an arena now: weight 0 on every criterion that a withdrawn judge measures there."""
+        judged = {c: one.judge for one in self.withdrawn if one.arena == spec.name for c in one.criteria}
+        if not judged:
+            return self.recipe
+        everything = dict.fromkeys(spec.protocol.criteria, 1.0)  # what a fixed agent cares about
+        gone = set(judged.values())
+        agents = tuple(
+            replace(agent, weights=frozen_weights(agent.weights or everything, judged, gone))
+            for agent in self.recipe.agents
+        )
+        return replace(self.recipe, agents=agents)
+
+    def learners(self, spec: ArenaSpec) -> dict[str, str]:
+        """Seat → name of the agent that learns there, where anything is left that pays it."""
+        recipe = self.paying(spec)
+        return {s: a for s, a in recipe.learners(spec).items() if any(recipe.agent(a).weights.values())}
+
+    def unpaid(self, spec: ArenaSpec) -> str:
+        """Why an arena has no payoffs to solve for any more; empty where every seat still has some."""
+        recipe = self.paying(spec)
+        seats = [s for s, a in spec.seats.items() if self.withdrawn and not any(recipe.agent(a).weights.values())]
+        if not seats:
+            return ""
+        return f"all that seat {', '.join(seats)} cares about was paid by a judge whose certificate was withdrawn"
 
     def keep(self, name: str) -> str:
         """Keeps an agent's current version as a snapshot, durably; returns its id."""
@@ -266,6 +322,7 @@ def open_session(
             progress or Silent(),
         )
         session.restore()
+        session.read_marks()
         session.sinks = sinks(recipe.logging, folder)
         try:
             yield session

@@ -40,7 +40,7 @@ def analyse_run(session: Session, game: EmpiricalGame, trace: Mapping[str, Seque
     """The analysis of a tournament under the agents' own preferences."""
     return analyse(
         game,
-        weights=utility_weights(session.recipe, game),
+        weights=utility_weights(session.paying(session.recipe.main), game),
         resamples=session.recipe.tournament.resamples,
         seed=session.recipe.seed,
         trace=trace,
@@ -49,7 +49,7 @@ def analyse_run(session: Session, game: EmpiricalGame, trace: Mapping[str, Seque
 
 def profile_regrets(session: Session, game: EmpiricalGame) -> dict[str, Any]:
     """NashConv of the profiles of first and of last snapshots, with a bootstrap interval of the latter."""
-    weights = utility_weights(session.recipe, game)
+    weights = utility_weights(session.paying(session.recipe.main), game)
     samples = game.scalarise(weights)
     scalar = samples.normal_form()
     last = last_profile(game)

@@ -61,6 +61,13 @@ def train(
         session.progress.advance(session.update)
         while session.update < recipe.training.updates:
             session.check_trust()
+            if not any(session.learners(spec) for spec in recipe.arenas):
+                session.stopped = f"after update {session.update}: no judge that is left may pay any reward"
+                session.progress.say(f"stopped {session.stopped}")
+                if any(policy not in session.population[s] for s, policy in live_seats(session, recipe.main).items()):
+                    session.folder.log([join_population(session, session.update)])
+                    session.save()
+                break
             rows = [row for spec in recipe.arenas for row in update(session, spec)]
             for name in session.cast.learners:
                 session.cast.publish(name)
@@ -74,8 +81,10 @@ def train(
 
 def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
     """One update of every learner in one arena; returns the rows of the log."""
-    recipe, arena = session.recipe, session.arenas[spec.name]
-    learning = recipe.learners(spec)
+    recipe, arena = session.paying(spec), session.arenas[spec.name]
+    learning = session.learners(spec)
+    if not learning:  # every criterion here was paid by a judge that may not pay any more
+        return []
     main = spec is recipe.main
     lineups = Lineups(
         live=live_seats(session, spec),
@@ -124,7 +133,8 @@ def due(session: Session) -> bool:
 
 def join_population(session: Session, done: int) -> dict[str, Any]:
     """Adds the versions after `done` updates as snapshots, plays the new cells, and solves for the meta-strategy."""
-    recipe, spec = session.recipe, session.recipe.main
+    spec = session.recipe.main
+    recipe = session.paying(spec)
     for name in session.cast.learners:
         session.keep(name)
     for seat, policy in live_seats(session, spec).items():
@@ -132,7 +142,7 @@ def join_population(session: Session, done: int) -> dict[str, Any]:
         if policy not in snapshots:
             snapshots.append(policy)
     row: dict[str, Any] = {"update": done, "arena": spec.name, "population": session.population}
-    if len(spec.seats) < 2 or recipe.league.questions == 0:
+    if len(spec.seats) < 2 or recipe.league.questions == 0 or session.unpaid(spec):
         session.mixture = {seat: [1.0 / len(ids)] * len(ids) for seat, ids in session.population.items()}
         return row
     questions = session.test_ids[spec.name][: recipe.league.questions]

@@ -109,7 +109,7 @@ def audit(path: Path, place: str, options: AuditOptions) -> tuple[list[str], Rev
         windows=windows,
         panel=_panel_agreements(rows, options),
         attacks=_attacked(judge, rows, certificate, lines) if options.attack else (),
-        clean_checkpoint=_clean_checkpoint(path),
+        clean_checkpoint=clean_checkpoint(path),
     )
     if judge is None:
         lines.append("The judge's identity was not compared: name it with --judge.")
@@ -244,7 +244,7 @@ def audit_log(path: Path) -> Path:
     return path.with_name(f"{path.stem}.audits.jsonl")
 
 
-def _clean_checkpoint(path: Path) -> int | None:
+def clean_checkpoint(path: Path) -> int | None:
     """The checkpoint of the last audit that had evidence and found nothing.
 
     Raises:

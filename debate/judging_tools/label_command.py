@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from debate.errors import UserError
 from debate.judging_tools.labelling import buy, known_cost, label_cases, plan_showings, purchase_lines
-from debate.judging_tools.panels import SIMULATED, open_ledger, simulate_panel
+from debate.judging_tools.panels import open_ledger, simulate_panel
 from debate.judging_tools.tools import export_labels, import_labels
-from judges.charter.labels import LabelledCase
+from judges.charter.labels import SIMULATED, LabelledCase
 from judges.labels.ledger import Label, Ledger
 from judges.labels.routing import Purchase
 

@@ -10,11 +10,9 @@ import numpy as np
 
 from debate.errors import UserError
 from debate.seeds import generator
-from judges.charter.labels import LabelledCase
+from judges.charter.labels import SIMULATED, LabelledCase
 from judges.labels.exchange import read_labels
 from judges.labels.ledger import Label, Ledger
-
-SIMULATED = "simulated-"  # every simulated expert's name begins with it, and gauges say so
 
 
 def read_labels_of(path: Path) -> list[Label]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +9,9 @@ from debate.data import load_questions
 from debate.reader import parse_yaml
 from debate.recipe import parse_recipe
 from debate.run.folder import RunFolder
+from debate.withdrawal import checkpoint_of
 from judges.charter.labels import LabelledCase
 from judges.types import Verdict
-
-_VERSION = re.compile(r"-v(\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +55,7 @@ def played_cases(folder: Path, prefix: str = "") -> list[Played]:
                 defends,
                 labels.get((episode.match.arena, transcript.question_id)),
             )
-            versions = [_VERSION.search(policy) for policy in transcript.seats.values()]
-            checkpoint = max((int(version[1]) for version in versions if version), default=0)
-            found.append(Played(item, {v.judge: v for v in episode.verdicts}, checkpoint))
+            found.append(Played(item, {v.judge: v for v in episode.verdicts}, checkpoint_of(episode)))
     return found
 
 

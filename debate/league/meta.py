@@ -13,13 +13,13 @@ from games.normal_form import NormalFormGame
 
 
 def utility_weights(recipe: Recipe, game: EmpiricalGame | NormalFormGame) -> np.ndarray:
-    """[P, C] what each seat's agent cares about: the weights in its recipe. A fixed agent weighs all criteria alike."""
+    """[P, C] what each seat's agent cares about: the weights in its recipe. One without weights weighs all alike."""
     seats = recipe.main.seats
     rows = []
     for seat in game.players:
         weights = recipe.agent(seats[seat]).weights
-        rows.append([float(weights.get(name, 0.0)) for name in game.objectives])
-    return np.array([row if any(row) else [1.0] * len(row) for row in rows])
+        rows.append([float(weights.get(name, 0.0 if weights else 1.0)) for name in game.objectives])
+    return np.array(rows)
 
 
 def solve_meta(recipe: Recipe, game: EmpiricalGame) -> Equilibrium:

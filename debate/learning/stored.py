@@ -32,6 +32,7 @@ from debate.protocol.kernel import Move, Setup, State, released, step
 from debate.run.folder import RunFolder
 from debate.run.store import Store
 from debate.transcript import Episode, Transcript
+from debate.withdrawal import marks, without_quarantined
 from judges.rewards import measure_rewards
 from judges.types import Verdict
 
@@ -43,11 +44,15 @@ CREDIT = CreditConfig()
 def stored_episodes(folder: Path, prefix: str = "train/") -> Iterator[Episode]:
     """Episodes of a run whose match id starts with `prefix`, sorted by id; memory stays flat.
 
+    Rewards in quarantine (`debate.withdrawal`) are not known here: nobody learns from them.
+
     Raises:
         UserError: no run or no store there.
     """
     with RunFolder.open(folder).store(read_only=True) as store:
-        yield from store.episodes(prefix)
+        withdrawn = marks(store)
+        for episode in store.episodes(prefix):
+            yield without_quarantined(episode, withdrawn)
 
 
 def restate(arena: Arena, transcript: Transcript) -> State:

@@ -48,7 +48,22 @@ def headline(summary: Summary) -> Markup:
         card("Time", duration(summary.get("wall_seconds")), f"seed {summary['seed']}" if "seed" in summary else ""),
     ]
     admitted = [tag("p", f"Admitted: {text}.", class_="note") for text in summary.get("admitted") or []]
-    return join([tag("div", *cards, class_="cards"), *admitted])
+    stopped = [tag("p", f"Training stopped {summary['stopped']}.", class_="note")] if summary.get("stopped") else []
+    return join([tag("div", *cards, class_="cards"), *stopped, *withdrawn(summary), *admitted])
+
+
+def withdrawn(summary: Summary) -> list[Markup]:
+    """Judges that lost their certificate while the run trained: what weighs 0, and which rewards are in quarantine."""
+    return [
+        tag(
+            "p",
+            f"Arena {one['arena']}: judge {one['judge']} lost its certificate after update {one['update']} "
+            f"({'; '.join(one['reasons'])}). {', '.join(one['criteria'])} weigh 0 since; its rewards from policy "
+            f"checkpoint {one['first']} on are in quarantine ({one['quarantined_episodes']:,} training episodes).",
+            class_="note",
+        )
+        for one in summary.get("withdrawn") or []
+    ]
 
 
 def failed_words(failures: Mapping[str, Any], failed: int) -> str:

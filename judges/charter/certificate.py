@@ -17,7 +17,7 @@ from typing import Any
 from judges.charter.report import Check, GaugeReport
 from judges.judges.identity import JudgeIdentity, identify
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Certificate:
         checkpoints: policy checkpoints [first, last] it is valid for.
         issued, expires: dates, ISO 8601; the last day is included.
         tentative: whether the panel's agreement was only tentative; then audits are twice as frequent.
+        simulated: whether anybody on the panel was simulated; training then asks for an admission.
     """
 
     format: int
@@ -56,6 +57,7 @@ class Certificate:
     issued: str
     expires: str
     tentative: bool
+    simulated: bool
 
     blessed = True
 
@@ -181,6 +183,7 @@ def bless(report: GaugeReport, today: date | None = None) -> Certificate | Refus
         issued=issued.isoformat(),
         expires=(issued + timedelta(days=gates.days)).isoformat(),
         tentative=tentative,
+        simulated=report.simulated,
     )
 
 
@@ -232,6 +235,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "issued": (str,),
     "expires": (str,),
     "tentative": (bool,),
+    "simulated": (bool,),
 }
 _TERMS = ("agreement", "attack_rate", "confidence", "panel_agreement", "audit_rate", "audit_floor")
 

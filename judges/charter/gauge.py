@@ -89,6 +89,7 @@ async def measure(
         constant=constant_agreement([r for r in rows if r.hit is not None]),
         abstention=abstention,
         gates=gates,
+        simulated=labels.simulated,
         **means(rows, unanimous_items(labels)),
     )
 

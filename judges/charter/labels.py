@@ -19,6 +19,8 @@ from judges.types import Case
 
 Array = NDArray[np.float64]
 
+SIMULATED = "simulated-"  # every simulated expert's name begins with it, and gauges and certificates say so
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledCase:
@@ -102,6 +104,11 @@ class Labels:
     def experts(self) -> tuple[str, ...]:
         """Names of the panel's experts."""
         return tuple(sorted({r.expert for r in self.ratings}))
+
+    @property
+    def simulated(self) -> bool:
+        """Whether anybody on the panel is no person."""
+        return any(expert.startswith(SIMULATED) for expert in self.experts)
 
     @cached_property
     def first_ratings(self) -> dict[str, dict[str, int]]:

@@ -26,6 +26,8 @@ def panel_checks(labels: Labels, gates: Gates) -> list[Check]:
     experts, shared = len(labels.experts), len(labels.shared)
     enough = experts >= gates.experts and shared >= gates.shared_items
     note = "" if enough else f"{experts} experts rated {shared} items all together"
+    if labels.simulated:
+        note = "; ".join(filter(None, (note, "SIMULATED panel: says nothing about people")))
     checks = [Check("panel", grade(enough), experts, gate=wanted, n=shared, note=note)]
     if labels.blind is None:
         checks.append(

@@ -93,6 +93,7 @@ class GaugeReport:
         constant: the best constant judge's agreement.
         abstention: confidence from which on the judge keeps τ; infinite where no threshold does.
         gates: the thresholds.
+        simulated: whether anybody on the panel was simulated: such numbers say nothing about people.
     """
 
     judge: str
@@ -110,6 +111,7 @@ class GaugeReport:
     constant: float
     abstention: float
     gates: Gates
+    simulated: bool = False
 
     @property
     def blocking(self) -> tuple[Check, ...]:

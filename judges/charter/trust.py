@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from judges.charter.certificate import Certificate
 
-TrustLevel = Literal["blessed", "unblessed"]
+TrustLevel = Literal["blessed", "simulated", "unblessed"]
+LEVELS: tuple[TrustLevel, ...] = ("blessed", "simulated", "unblessed")
+NO_PERSON = "its panel was SIMULATED: no person has rated anything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Trust:
 
     Attributes:
         allowed: it may.
-        certified: it may because a certificate is valid; false where the recipe admits that there is none.
+        certified: it may because a valid certificate rests on people; false where the recipe admits that none does.
         problems: what is wrong with its certificate, or that there is none.
     """
 
@@ -43,24 +45,29 @@ def check_trust(
         judge: the judge in use.
         certificate: its certificate or the file; None where there is none.
         checkpoint: the policy checkpoint.
-        trust: "blessed" asks for a valid certificate; "unblessed" is the recipe's admission that the judge has none: it
-            may pay, and every report says so.
+        trust: "blessed" asks for a valid certificate that rests on people's ratings; "simulated" also takes one of a
+            simulated panel; "unblessed" is the recipe's admission that the judge has none. What is admitted may pay,
+            and every report says so.
         today: the date (UTC).
 
     Raises:
         ValueError: another level of trust.
     """
-    if trust not in ("blessed", "unblessed"):
-        raise ValueError(f"trust: expected blessed or unblessed, got {trust!r}")
+    if trust not in LEVELS:
+        raise ValueError(f"trust: expected {', '.join(LEVELS[:-1])} or {LEVELS[-1]}, got {trust!r}")
     problems: tuple[str, ...] = ("there is no certificate",)
+    valid = simulated = False
     if certificate is not None:
         try:
             held = certificate if isinstance(certificate, Certificate) else Certificate.load(Path(certificate))
-            problems = held.problems(judge, checkpoint, today)
+            problems, simulated = held.problems(judge, checkpoint, today), held.simulated
+            valid = not problems
         except ValueError as error:
             problems = (str(error),)
-    certified = not problems
-    return Trust(certified or trust == "unblessed", certified, problems)
+    if simulated:
+        problems = (*problems, NO_PERSON)
+    allowed = valid and (not simulated or trust == "simulated")
+    return Trust(allowed or trust == "unblessed", not problems, problems)
 
 
 def independence_problem(judge_family: str, policy_families: set[str], admitted: str = "") -> str | None:

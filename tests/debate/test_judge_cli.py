@@ -57,7 +57,10 @@ def test_blessed_then_revoked(panel, capsys):
     assert "BLESSED" in said and "SIMULATED panel: says nothing about people" in said
     assert "agreement 95.0%, beside 60.0% of the best constant judge" in said
     judge = named_judge("simulated:0.95", read_cases("cases.jsonl"))
-    assert check_trust(judge, Path("judge.json"), 0).certified
+    assert check_trust(judge, Path("judge.json"), 0).problems == (
+        "its panel was SIMULATED: no person has rated anything",
+    )
+    assert check_trust(judge, Path("judge.json"), 0, "simulated").allowed
     assert "SIMULATED" in Path("judge.json").read_text(encoding="utf-8")
 
     write_simulated("later.jsonl", 1000, 300)

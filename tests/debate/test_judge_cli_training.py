@@ -33,6 +33,7 @@ arenas:
     judge: {kind: llm, model: TINY, certificate: judge.json}
     data: {adapter: evidence, n: 3, powers: [0, 1], train: {split: train, limit: 40}, test: {split: test, limit: 4}}
 training: {updates: 2, groups: 16, group_size: 2, baseline: group}
+trust: simulated
 """
 OPEN = ["attack_rate=1", "swap_consistency=0", "first_position=0.5", "length_bias=1", "calibration_error=1"]
 AUDITS = ["audit_rate=1", "audit_floor=1", "repeats=0", "checkpoints=0..5"]
@@ -82,14 +83,15 @@ def test_only_a_certified_judge_pays_and_the_audit_of_its_run_revokes(folder, mo
     assert "BLESSED" in said and "SIMULATED panel" in said
     certificate = Certificate.load(Path("judge.json"))
     assert certificate.terms["attack_rate"] == 1.0  # an open gate stands in the file
+    # A simulated panel is no panel: without the recipe's admission the certificate is not enough.
+    assert main([*train, "silent", "--set", "trust=blessed"]) == 2
+    assert "its panel was SIMULATED: no person has rated anything" in capsys.readouterr().err
     # 3. Certified: it runs, from another folder as well.
     monkeypatch.chdir(folder.parent)
     assert main(["train", str(folder / "recipe.yaml"), "--out", str(folder / "run")]) == 0
-    assert "unblessed" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "unblessed" not in said and "is blessed by a simulation" in said
     monkeypatch.chdir(folder)
-    # 4. Beyond the checkpoints of the certificate it stops, whatever was allowed before.
-    assert main([*train, "long", "--set", "training.updates=7"]) == 2
-    assert "policy checkpoint 6 is outside 0 to 5" in capsys.readouterr().err
     # 5. The audit of the run: a judge that knows nothing is found out.
     assert main(["audit", "judge.json", "run", "--judge", tiny, "--draw", "waiting.jsonl"]) == 1
     said = capsys.readouterr().out

@@ -442,7 +442,7 @@ def test_training_asks_for_a_certificate_or_an_admission(good, tmp_path):
     assert not admitted.certified
     assert not check_trust(judge, tmp_path / "absent.json", 0).allowed
     assert not check_trust(judge, certificate, 2000, today=TODAY).allowed
-    with pytest.raises(ValueError, match="blessed or unblessed"):
+    with pytest.raises(ValueError, match="blessed, simulated or unblessed"):
         check_trust(judge, certificate, 0, trust="yes")
 
 
