@@ -68,8 +68,9 @@ def as_game(arena: Arena, criteria: Sequence[str] | None = None) -> CompiledGame
         raise UserError(f"protocol {protocol.name} does not declare finite: true, so it is no finite game")
     names = tuple(criteria or protocol.criteria)
     positions: dict[str, tuple[str, State]] = {}
-    root = _Root(_Context(arena, names, positions))
-    game = ExtensiveGame.from_state(root, protocol.seats, names)
+    with asyncio.Runner() as runner:  # one event loop for the judges of all ends
+        root = _Root(_Context(arena, names, positions, runner))
+        game = ExtensiveGame.from_state(root, protocol.seats, names)
     return CompiledGame(game, positions)
 
 
@@ -116,6 +117,7 @@ class _Context:
     arena: Arena
     criteria: tuple[str, ...]
     positions: dict[str, tuple[str, State]]
+    runner: asyncio.Runner
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +227,7 @@ class _Position:
         )
         verdicts: tuple[Verdict, ...] = ()
         if arena.protocol.decision.by == "judge":
-            verdicts = tuple(asyncio.run(judge(transcript.case())) for judge in arena.judges)  # type: ignore[arg-type]
+            verdicts = tuple(self.context.runner.run(judge(transcript.case())) for judge in arena.judges)  # type: ignore[arg-type]
         rewards = measure_rewards(
             {name: arena.rules[name] for name in self.context.criteria}, record(self.state, transcript, verdicts)
         )

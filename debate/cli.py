@@ -97,6 +97,12 @@ def parser() -> argparse.ArgumentParser:
 
     add_judge_commands(commands)
 
+    theory = commands.add_parser("theory", help="a game of debate whose answer is known: its numbers and figure")
+    theory.add_argument("name", help="evidence, parity, qbf, talk, obfuscation, doubly_efficient or goodhart")
+    theory.add_argument("--out", type=Path, default=None, help="folder for NAME.json and NAME.svg (default: none)")
+    theory.add_argument("--seed", type=_seed, default=0, help="of what is simulated")
+    theory.set_defaults(run=_theory)
+
     models = commands.add_parser("models", help="fetch models")
     actions = models.add_subparsers(required=True, metavar="ACTION")
     pull = actions.add_parser("pull", help="fetch a model and store it")
@@ -249,6 +255,13 @@ def _experiment(arguments: argparse.Namespace) -> int:
     with progress() as shown:
         for line in experiment_command(experiment, out, shown, arguments.workers, arguments.check):
             print(line)
+
+
+def _theory(arguments: argparse.Namespace) -> int:
+    from debate.theory.show import theory
+
+    for line in theory(arguments.name, arguments.out, arguments.seed):
+        print(line)
     return 0
 
 
