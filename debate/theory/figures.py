@@ -72,7 +72,7 @@ def draw_doubly_efficient(numbers: Mapping[str, Any]) -> Any:
     left.annotate("theorem: ≥ 3/5", (steps[0], 0.6), xytext=(0, -11), textcoords="offset points", fontsize=8)
     left.set_title("debates won by the honest side against each cheat", fontsize=9)
     left.set_ylabel("share of debates")
-    left.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(0.0, 0.62))
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     left.set_ylim(0.5, 1.03)
     for name, colour in (("prover", COLOURS[0]), ("verifier", COLOURS[2])):
         right.plot(steps, numbers["costs"][name], color=colour, marker="o", markersize=4, label=name)
