@@ -51,12 +51,17 @@ def parser() -> argparse.ArgumentParser:
     train.set_defaults(run=_train)
 
     for name, text in (
-        ("tournament", "play the tournament of a run again (cells already played are kept) and solve it"),
+        ("tournament", "play a tournament (matches already played are kept) and solve its game"),
         ("report", "write the report of a run again"),
     ):
         stage = commands.add_parser(name, help=text)
         _target_arguments(stage)
         stage.set_defaults(run=_tournament if name == "tournament" else _report)
+        if name == "tournament":
+            stage.add_argument("--resume", action="store_true", help="go on with the tournament in the folder")
+            stage.add_argument(
+                "--budget", action="append", default=[], metavar="NAME=VALUE", help="tokens, calls, usd or seconds"
+            )
 
     solve = commands.add_parser("solve", help="solve a game: FILE.nfg, FILE.efg, payoffs.csv, a recipe or a run")
     _target_arguments(solve)
@@ -187,6 +192,11 @@ def _run_of(arguments: argparse.Namespace) -> tuple[Recipe, Path]:
 
 
 def _tournament(arguments: argparse.Namespace) -> int:
+    from debate.tournaments.cli import tournament
+
+    code = tournament(arguments)
+    if code is not None:
+        return code
     from debate.conclude import redo_tournament
     from debate.progress import progress
     from debate.session import open_session

@@ -27,6 +27,7 @@ from debate.recipes.specs import (
     TournamentSpec,
     TrainingSpec,
 )
+from debate.tournaments.spec import as_recipe, stands_alone
 
 __all__ = [
     "AGENT_KINDS",
@@ -63,7 +64,13 @@ def read_recipe(path: Path, settings: Sequence[str] = (), seed: int | None = Non
 
 
 def parse_recipe(document: Document, folder: Path) -> Recipe:
-    """A recipe from a YAML document; files it names are relative to `folder`."""
+    """A recipe from a YAML document; files it names are relative to `folder`.
+
+    A tournament's recipe (`debate.tournaments.spec`) is completed first.
+    """
+    given = document
+    if stands_alone(given):
+        document = as_recipe(given, folder)
     top = Fields(document)
     agents = tuple(read_agent(name, fields) for name, fields in top.children("agents"))
     if not agents:
@@ -74,7 +81,7 @@ def parse_recipe(document: Document, folder: Path) -> Recipe:
     _check_weights(document, agents, arenas)
     recipe = Recipe(
         name=top.take("name", str),
-        text=yaml.safe_dump(document.data, sort_keys=False, allow_unicode=True, width=120),
+        text=yaml.safe_dump(given.data, sort_keys=False, allow_unicode=True, width=120),
         folder=folder,
         seed=top.positive("seed", 0, least=0),
         agents=agents,

@@ -9,6 +9,7 @@ import yaml
 
 from debate.report import curves, sections
 from debate.report.markup import Markup, join, tag, void
+from debate.report.tournament import tournament
 from debate.report.transcripts import show_transcripts
 from debate.run.files import write_atomic
 from debate.run.folder import RunFolder
@@ -46,6 +47,7 @@ def build_page(folder: RunFolder) -> str:
     title, about = (recipe.get("name"), recipe.get("summary")) if isinstance(recipe, dict) else (None, None)
     title = title or folder.path.resolve().name
     parts = {
+        "Tournament": tournament(summary),
         "Judge accuracy": sections.judge_accuracy(summary),
         "Learning": join([curves.learning(rows), sections.rewards(summary)]),
         "The game between the agents": sections.game(summary, rows, folder.path / "analysis"),
@@ -54,6 +56,8 @@ def build_page(folder: RunFolder) -> str:
         "Transcripts": _transcripts(folder),
         "How it was made": sections.how_it_was_made(folder.manifest),
     }
+    if parts["Tournament"]:  # its judge's numbers stand there, and nothing was trained
+        parts = {name: content for name, content in parts.items() if name not in ("Judge accuracy", "Learning")}
     shown = {name: content for name, content in parts.items() if content}
     anchors = {name: name.lower().replace(" ", "-") for name in shown}
     unfinished = tag("p", tag("strong", "This run is not finished: "), "there is no summary yet.")

@@ -27,7 +27,7 @@ from debate.run import codec
 from debate.run.database import open_database
 from debate.run.lock import WriterLock
 from debate.transcript import Episode, Match, Transcript
-from judges.types import Completion, Verdict
+from judges.types import Completion, Cost, Verdict
 
 PAGE = 256  # rows read at a time while iterating: memory stays flat, and no read holds the log back for long
 
@@ -281,6 +281,12 @@ class Store:
         """The stored answer to a call; None where it was never made."""
         body = self._body("completions", "key", key)
         return None if body is None else codec.decode_completion(body, f"{self.path}: completion {key}")
+
+    def completions_cost(self) -> Cost:
+        """What all stored answers cost when they were paid for."""
+        parts = ", ".join(f"total(json_extract(body, '$.cost[{k}]'))" for k in range(4))
+        calls, prompt_tokens, tokens, usd = self._rows(f"SELECT {parts} FROM completions")[0]
+        return Cost(int(calls), int(prompt_tokens), int(tokens), float(usd))
 
     def events(self, kind: str, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         """Rows of the log of one kind with their keys, in the order they were appended."""

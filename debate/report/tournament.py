@@ -1,0 +1,91 @@
+"""The standings of a tournament of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from debate.report.figures import Bar, bars
+from debate.report.markup import UNKNOWN, Markup, join, number, percent, table, tag
+
+JUDGE = {
+    "constant": "constant judge",
+    "naive": "judge alone, without a debate",
+    "accuracy": "judge of the tournament's debates",
+    "expert": "judge alone, who reads the material",
+}
+
+
+def tournament(summary: Mapping[str, Any]) -> Markup:
+    """The table, and what the judge was worth; nothing where the run is no tournament of its own."""
+    found = summary.get("tournament")
+    if not isinstance(found, Mapping) or "entrants" not in found:
+        return Markup()
+    content = []
+    if found.get("stopped"):
+        content.append(tag("p", tag("strong", "Not finished: "), f"{found['stopped']}.", class_="note"))
+    criterion = found["criterion"]
+    rows = [
+        (
+            name,
+            row["matches"],
+            row["failed"],
+            percent(row["score"]),
+            spanned(row["elo"], 0),
+            spanned(row["bradley_terry"], 2),
+            spanned(row["rewards"][criterion], 3),
+            f"{percent(row['believed_honest']['value'])} / {percent(row['believed_dishonest']['value'])}",
+            spanned(row["asd"], 2),
+            row["tokens"],
+        )
+        for name, row in found["entrants"].items()
+    ]
+    header = ["entrant", "matches", "failed", "score", "Elo", "Bradley–Terry", criterion, "believed when right / wrong"]
+    content.append(table([*header, "ASD", "tokens"], rows))
+    words = (
+        f"Format: {str(found['format']).replace('_', ' ')}. Score: share of matches won by {criterion}, a tie counting "
+        "½. Brackets: 95 % intervals, clustered by question; those of ratings hold for all entrants together. ASD, "
+        "agent score difference: mean log-probability of the own answer when it is true, less the same when it is "
+        "false (Pallavi Sudhir, Kaunismaa and Panickssery 2025)."
+    )
+    if found.get("prior"):
+        words += f" Somebody won or lost everything, so ratings count {found['prior']:g} imagined wins of everyone."
+    if found.get("nash_conv_at_most") is not None:
+        words += f" NashConv of the best profile is at most {number(found['nash_conv_at_most'])} (95 %)."
+    content.append(tag("p", words, class_="soft"))
+    content.append(judge(found.get("judge") or {}))
+    return join(content)
+
+
+def judge(found: Mapping[str, Any]) -> Markup:
+    """Judge accuracy beside the constant judge and the judge without a debate."""
+    accuracy = found.get("accuracy")
+    if not accuracy or accuracy["value"] is None:
+        return tag("p", f"Judge accuracy: {UNKNOWN} (no question's answer is known).", class_="soft")
+    shown = []
+    for key, name in JUDGE.items():
+        value = found.get(key)
+        if value and value["value"] is not None:
+            low = value["low"]
+            interval = None if low is None else (max(0.0, low), min(1.0, value["high"]))
+            shown.append(Bar(name, value["value"], interval, strong=key == "accuracy"))
+    caption = "Share of verdicts that are the true answer, an undecided judge counting ½. Lines: 95 % intervals."
+    facts: list[tuple[str, Any]] = [
+        (f"accuracy where {side} is the honest side", spanned(value, 3))
+        for side, value in (found.get("by_honest_side") or {}).items()
+    ]
+    facts.append(("agent score difference", spanned(found.get("asd"), 2)))
+    facts.append(("gap between naive and expert recovered", spanned(found.get("gap_recovered"), 3)))
+    facts.append(("tokens a match, read and written, debaters and judge", found.get("tokens_a_match")))
+    figure = tag("figure", bars("accuracy", shown, "Judge accuracy"), tag("figcaption", caption))
+    return join([figure, table(["of the judge", "value"], facts)])
+
+
+def spanned(estimate: Mapping[str, Any] | None, digits: int) -> str:
+    """A value with its interval."""
+    if not estimate or estimate["value"] is None:
+        return UNKNOWN
+    value = f"{estimate['value']:,.{digits}f}"
+    if estimate["low"] is None:
+        return value
+    return f"{value} [{estimate['low']:,.{digits}f}, {estimate['high']:,.{digits}f}]"

@@ -1,0 +1,65 @@
+"""`debate tournament` on a recipe or folder of its own; the folders of training runs are `debate.conclude`'s."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from debate.errors import UserError
+from debate.reader import Document, override, read_yaml
+from debate.tournaments.spec import budget_flags, stands_alone
+
+STOPPED = 3  # a budget is spent: everything is stored, and the run can go on
+
+
+def tournament(arguments: argparse.Namespace) -> int | None:
+    """Plays the tournament that the arguments name; None where they name a training run.
+
+    Returns:
+        0, or 3 where a budget was spent first.
+    """
+    target: Path = arguments.target
+    if target.is_dir():
+        from debate.tournaments.command import reopen
+
+        if arguments.set or arguments.seed is not None:
+            document = reopen(target)
+            if stands_alone(document):
+                raise UserError(
+                    "--set and --seed make another tournament: give them with the recipe, not with its folder"
+                )
+            return None
+        document, folder, out, resume = reopen(target), Path(), target, True
+    else:
+        settings = [*arguments.set, *([] if arguments.seed is None else [f"seed={arguments.seed}"])]
+        document = override(read_yaml(target), settings)
+        folder, resume = target.parent, bool(getattr(arguments, "resume", False))
+        out = arguments.out or Path("runs/out") / str(document.data.get("name", target.stem))
+    if not stands_alone(document):
+        if getattr(arguments, "budget", []):
+            raise UserError("--budget: only a tournament of its own (tournament.format) has budgets")
+        return None
+    return _run(document, folder, out, resume, getattr(arguments, "budget", []))
+
+
+def _run(document: Document, folder: Path, out: Path, resume: bool, flags: list[str]) -> int:
+    from debate.progress import progress
+    from debate.tournaments.command import run_tournament
+    from debate.tournaments.show import lines
+
+    with progress() as shown:
+        outcome = run_tournament(document, folder, out, resume, budget_flags(flags), shown)
+    for line in lines(outcome.summary["tournament"]):
+        print(line)
+    print(f"report: {out / 'report.html'}")
+    reason = outcome.stopped
+    if reason is None:
+        return 0
+    more = f"{reason.name}={2 * reason.limit:.10g}"
+    print(
+        f"debate: stopped: {reason}; what was played is stored. Go on with: "
+        f"debate tournament {out} --resume --budget {more}",
+        file=sys.stderr,
+    )
+    return STOPPED

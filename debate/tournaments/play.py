@@ -1,0 +1,91 @@
+"""Plays a tournament's rounds wave by wave: what the store holds is read, the rest played and acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from debate.agents.agent import Agent
+from debate.play import Arena, play
+from debate.progress import Progress
+from debate.run.store import Store
+from debate.tournaments.budget import Meter, episode_cost
+from debate.tournaments.formats import rounds
+from debate.tournaments.pairing import Field
+from debate.tournaments.results import Results
+from debate.tournaments.spec import Plan
+from debate.transcript import Episode, Match
+
+WAVE = 256  # matches in the air, and in one commit
+
+
+def play_tournament(
+    field: Field,
+    plan: Plan,
+    arena: Arena,
+    cast: Mapping[str, Agent],
+    store: Store,
+    results: Results,
+    meter: Meter,
+    progress: Progress,
+    wave: int = WAVE,
+    uncached: Iterable[str] = (),
+) -> None:
+    """Plays until the format's end; `results` then holds every match.
+
+    Args:
+        field: who competes.
+        plan: what is played.
+        arena: the game.
+        cast: the agents by policy id.
+        store: where matches are kept.
+        results: filled as matches come in.
+        meter: the budgets.
+        progress: where to report to.
+        wave: matches in the air at once.
+        uncached: policies whose completions the store does not keep: what they cost is read from stored matches.
+
+    Raises:
+        BudgetSpent: a budget is used up; everything that was acknowledged is stored.
+    """
+    uncached = tuple(uncached)
+    for number, matches in enumerate(rounds(field, plan, results)):
+        for planned in waves(matches, wave):
+            known = {match.id: episode for match in planned if (episode := stored(store, match.id)) is not None}
+            for episode in known.values():
+                meter.cost += episode_cost(episode, uncached)
+            missing = [match for match in planned if match.id not in known]
+            if missing:
+                meter.check()
+                before = meter.clock()
+                fresh = asyncio.run(play(arena, missing, cast, field.seed))
+                with store.batch():
+                    store.put_many(fresh)
+                    store.log("seconds", {missing[0].id: {"seconds": meter.clock() - before}})
+                known.update({episode.match.id: episode for episode in fresh})
+            for match in planned:
+                results.add(known[match.id])
+            progress.advance(len(planned), f"round {number + 1}")
+
+
+def stored(store: Store, match_id: str) -> Episode | None:
+    """The stored episode, without the cost of a full read where there is none."""
+    return store.get(match_id) if match_id in store else None
+
+
+def waves(matches: Iterable[Match], size: int) -> Iterator[list[Match]]:
+    """The matches in lists of at most `size`."""
+    wave: list[Match] = []
+    for match in matches:
+        wave.append(match)
+        if len(wave) == size:
+            yield wave
+            wave = []
+    if wave:
+        yield wave
+
+
+def spent_before(store: Store, limits: Mapping[str, float], clock: Callable[[], float]) -> Meter:
+    """A meter that knows what earlier sessions paid: their kept completions, and their seconds."""
+    seconds = sum(float(row["seconds"]) for _, row in store.events("seconds"))
+    return Meter(limits, store.completions_cost(), seconds, clock)

@@ -1,0 +1,228 @@
+"""A tournament's recipe: a recipe without training, in which named agents compete for the seats of one arena.
+
+It is told from a training recipe by `tournament.format`. Everything else is spelled as in any recipe, except that
+
+    entrants: [alice, bob]         who competes (default: every agent that has no seat of its own)
+    arenas.NAME.seats              only the seats that are not competed for, such as a judge's
+    budgets: {tokens, calls, usd, seconds}
+
+so `as_recipe` fills in what the rest of the program expects of a recipe, and `read_plan` reads what is new.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from debate.errors import UserError
+from debate.reader import Document, Fields
+
+if TYPE_CHECKING:
+    from debate.protocol.spec import DebateProtocol
+    from debate.recipe import Recipe
+
+FORMATS = ("round_robin", "swiss", "adaptive")
+BUDGETS = ("tokens", "calls", "usd", "seconds")
+OWN = ("format", "rounds", "matches", "batch", "epsilon", "criterion", "self_play", "repeats", "baselines")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a tournament plays.
+
+    Attributes:
+        format: "round_robin" (all pairs), "swiss" (equals meet, round by round) or "adaptive" (the cells that bound
+            NashConv best, batch by batch).
+        entrants: agent names.
+        questions: how many each pairing plays; of "adaptive", how many there are to draw on.
+        repeats: how often each question is played in each seating.
+        rounds: of "swiss".
+        matches: most matches of "adaptive". batch: pairings between two looks at its game.
+        epsilon: "adaptive" stops where NashConv of its best profile is known to be at most this.
+        criterion: what decides who won a match, and what NashConv is about.
+        self_play: whether entrants also meet themselves, so that the empirical game has no empty cell.
+        baselines: whether the judge is also asked without a debate.
+        resamples: of the bootstrap over questions.
+    """
+
+    format: str
+    entrants: tuple[str, ...]
+    questions: int
+    repeats: int
+    rounds: int
+    matches: int
+    batch: int
+    epsilon: float
+    criterion: str
+    self_play: bool
+    baselines: bool
+    resamples: int
+
+
+def stands_alone(document: Document) -> bool:
+    """Whether a recipe is a tournament's."""
+    tournament = document.data.get("tournament")
+    return isinstance(tournament, dict) and "format" in tournament
+
+
+def as_recipe(document: Document, folder: Path) -> Document:
+    """The document with what a recipe needs besides: seats, no training, a weight for agents that could learn.
+
+    What it cannot make sense of is left as it is: whoever reads the recipe says what is wrong with it.
+    """
+    data: dict[str, Any] = {k: v for k, v in document.data.items() if k not in ("entrants", "budgets")}
+    if "training" in data:
+        raise UserError(
+            f"{document.where(('training',))}: a tournament with a format of its own has no training; "
+            "leave out training, or tournament.format"
+        )
+    agents, arenas = data.get("agents"), data.get("arenas")
+    if isinstance(arenas, dict) and len(arenas) != 1:
+        raise UserError(f"{document.where(('arenas',))}: a tournament has one arena, got {len(arenas)}")
+    if isinstance(agents, dict) and isinstance(arenas, dict):
+        data["arenas"] = {name: _arena(value, list(agents), folder) for name, value in arenas.items()}
+        criteria = [c for arena in data["arenas"].values() for c in _criteria(arena, folder)]
+        data["agents"] = {name: _agent(value, criteria) for name, value in agents.items()}
+    data["training"] = {"updates": 0, "groups": 1, "group_size": 1, "baseline": "ema"}
+    data["tournament"] = {k: v for k, v in document.data["tournament"].items() if k not in OWN}
+    return Document(document.name, data, document.lines)
+
+
+def _arena(value: Any, agents: Sequence[str], folder: Path) -> Any:
+    protocol = _protocol(value, folder)
+    if protocol is None or not agents:
+        return value
+    filled = dict(value)
+    seats = value.get("seats") or {}
+    if isinstance(seats, dict):
+        filled["seats"] = {**dict.fromkeys(protocol.seats, agents[0]), **seats}
+    data = value.get("data")
+    if isinstance(data, dict) and "test" not in data and "split" not in data:
+        filled["data"] = {**data, "test": {}}  # all questions: nothing is held out where nothing is trained
+    return filled
+
+
+def _agent(value: Any, criteria: Sequence[str]) -> Any:
+    learner = isinstance(value, dict) and value.get("kind") not in ("scripted", "human")
+    if not learner or not criteria or "weights" in value:
+        return value
+    return {**value, "weights": {criteria[0]: 1.0}}
+
+
+def _criteria(arena: Any, folder: Path) -> tuple[str, ...]:
+    protocol = _protocol(arena, folder)
+    return () if protocol is None else protocol.criteria
+
+
+def _protocol(value: Any, folder: Path) -> DebateProtocol | None:
+    from debate.protocol.load import load_protocol
+
+    if not isinstance(value, dict) or not isinstance(value.get("protocol"), str):
+        return None
+    try:
+        return load_protocol(value["protocol"], value.get("parameters") or {}, folder)
+    except UserError:
+        return None
+
+
+def identity(text: str) -> str:
+    """The recipe without its budgets: a run may go on with others."""
+    import yaml
+
+    data = yaml.safe_load(text)
+    data.pop("budgets", None)
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120))
+
+
+def read_plan(document: Document, recipe: Recipe) -> tuple[Plan, dict[str, float]]:
+    """The plan and the budgets of a tournament's recipe.
+
+    Raises:
+        UserError: with file, line and field.
+    """
+    top = Fields(document)
+    fields = top.child("tournament")
+    assert fields is not None
+    kind = fields.take("format", str, among=FORMATS)
+    protocol = recipe.main.protocol
+    known = [agent.name for agent in recipe.agents]
+    seated = _seated(document, recipe)
+    entrants = top.strings("entrants", [name for name in known if name not in seated], known)
+    if len(set(entrants)) != len(entrants):
+        raise top.error("entrants", f"each entrant once, got {', '.join(entrants)}")
+    contested = len(protocol.seats) - len(_fixed(document, recipe))
+    if contested == 0:
+        raise UserError(f"{document.where(('arenas', recipe.main.name, 'seats'))}: no seat is left to compete for")
+    if len(entrants) < 2:
+        raise top.error("entrants", f"expected two or more agents, got {', '.join(entrants) or 'none'}")
+    if kind == "adaptive" and contested != 2:
+        raise fields.error("format", f"adaptive needs two seats to compete for; {protocol.name} has {contested}")
+    plan = Plan(
+        format=kind,
+        entrants=tuple(entrants),
+        questions=fields.positive("questions"),
+        repeats=fields.positive("repeats", 1),
+        rounds=fields.positive("rounds", max(1, math.ceil(math.log2(len(entrants))))),
+        matches=fields.positive("matches", 1000),
+        batch=fields.positive("batch", 32),
+        epsilon=fields.take("epsilon", float, 0.0),
+        criterion=fields.take("criterion", str, protocol.criteria[0], protocol.criteria),
+        self_play=fields.take("self_play", bool, kind == "adaptive"),
+        baselines=fields.take("baselines", bool, True),
+        resamples=fields.positive("resamples", 1000),
+    )
+    fields.done()
+    return plan, read_budgets(top.child("budgets", optional=True))
+
+
+def _fixed(document: Document, recipe: Recipe) -> Mapping[str, str]:
+    given = document.data["arenas"][recipe.main.name].get("seats") or {}
+    return {seat: recipe.main.seats[seat] for seat in given}
+
+
+def _seated(document: Document, recipe: Recipe) -> set[str]:
+    return set(_fixed(document, recipe).values())
+
+
+def fixed_seats(document: Document, recipe: Recipe) -> dict[str, str]:
+    """Seat → agent of the seats that are not competed for."""
+    return dict(_fixed(document, recipe))
+
+
+def read_budgets(fields: Fields | None) -> dict[str, float]:
+    """Budget → most that may be spent.
+
+    Raises:
+        UserError: an unknown budget, or one that is not above 0.
+    """
+    if fields is None:
+        return {}
+    budgets = {name: fields.take(name, float) for name in BUDGETS if name in fields}
+    fields.done()
+    for name, value in budgets.items():
+        if value <= 0:
+            raise fields.error(name, f"expected a number above 0, got {value:g}")
+    return budgets
+
+
+def budget_flags(flags: Sequence[str]) -> dict[str, float]:
+    """Budgets given as `NAME=VALUE` on the command line.
+
+    Raises:
+        UserError: an unknown name, or a value that is no number above 0.
+    """
+    budgets = {}
+    for flag in flags:
+        name, equals, value = flag.partition("=")
+        if not equals or name not in BUDGETS:
+            raise UserError(f"--budget {flag}: expected NAME=VALUE with a name among {', '.join(BUDGETS)}")
+        try:
+            budgets[name] = float(value)
+        except ValueError:
+            budgets[name] = math.nan
+        if not (budgets[name] > 0 and math.isfinite(budgets[name])):
+            raise UserError(f"--budget {flag}: expected a number above 0")
+    return budgets
