@@ -82,7 +82,7 @@ def grouped(
     Args:
         base: the model; any PEFT adapters in it must be switched off.
         adapters: N state dicts in PEFT's file format, all over the same layers.
-        rows: rows of each agent in the batch, in order; None gives all rows to the only adapter.
+        rows: rows of memory of each agent, in order; None gives all rows to the only adapter.
         scale: alpha / rank.
         dtype: of the low-rank products; the matrices' own when None.
 
@@ -102,11 +102,12 @@ def grouped(
 
         def add(module: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             kind = dtype or down[0].dtype
-            x = args[0].to(kind)
-            blocks = [len(x) * x.shape[1]] if rows is None else [rows[n] * x.shape[1] for n in present]
+            x = args[0].reshape(-1, args[0].shape[-1]).to(kind)
+            # Flattened rows (packed for flash attention) are as many tokens.
+            blocks = [len(x)] if rows is None else [rows[n] * (len(x) // sum(rows)) for n in present]
             a, b = ([m.to(kind) for m in matrices] for matrices in (down, up))
             flat = output.reshape(-1, output.shape[-1]).to(kind)
-            total = add_low_rank(flat, x.reshape(-1, x.shape[-1]), blocks, a, b, scale)
+            total = add_low_rank(flat, x, blocks, a, b, scale)
             return total.view(output.shape).to(output.dtype)
 
         return add

@@ -1,7 +1,9 @@
 """One update of several agents over one base: one forward and one backward pass, isolated gradients.
 
 Each agent keeps its own loss, clip, optimiser, reference and state, exactly as if it were updated alone; only the
-passes through the base are shared (see `grouped_lora`).
+passes through the base are shared (see `grouped_lora`). A loss that is not finite, or a norm that explodes, skips the
+step of that agent alone. Where memory runs out, the parts are halved, down to one row of every agent, then to one agent
+at a time.
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debate.learning.batch import TokenBatch, merge
+from debate.learning.compute import checkpointed, low_precision
 from debate.learning.grouped_lora import grouped, layer_of
 from debate.learning.learner import LearnerConfig, PolicyGradientLearner
 from debate.learning.logprobs import BatchTensors, to_tensors, unit_logprobs
-from debate.learning.steps import MEASURED, Step
+from debate.learning.memory import in_memory
+from debate.learning.steps import MEASURED, Step, cut
 from debate.transcript import Policy
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+SHARED = ("epochs", "temperature", "part_rows", "layout", "layout_width", "bf16", "checkpointing")
 
 
 class AdapterHost(Protocol):
@@ -62,7 +68,7 @@ class Member(PolicyGradientLearner):
 
     @contextmanager
     def _acting(self) -> Iterator[None]:
-        with self.host.use(""), grouped(self.model, [self.matrices], None, self.scale):
+        with self.host.use(""), grouped(self.model, [self.matrices], None, self.scale, _kind(self.config)):
             yield
 
 
@@ -76,8 +82,8 @@ class JointLearner:
 
         Args:
             host: holds the base model; all adapters have its shape.
-            agents: name → (policy, how to update it, adapter weights in PEFT's file format). Epochs, temperature and
-                the rows of a part are shared and must agree.
+            agents: name → (policy, how to update it, adapter weights in PEFT's file format). What concerns the shared
+                passes must agree (`SHARED`).
 
         Raises:
             ValueError: no agents, or settings that must agree and do not.
@@ -86,7 +92,7 @@ class JointLearner:
             raise ValueError("a joint learner needs at least one agent")
         self.host = host
         self.members = {name: Member(host, *agent) for name, agent in agents.items()}
-        for setting in ("epochs", "temperature", "part_rows"):
+        for setting in SHARED:
             values = {getattr(member.config, setting) for member in self.members.values()}
             if len(values) > 1:
                 raise ValueError(f"agents of a joint learner must agree on {setting}, got {sorted(values)}")
@@ -99,36 +105,37 @@ class JointLearner:
             Agent → measurements, as in `PolicyGradientLearner.update`; `seconds` are those of the whole.
 
         Raises:
-            TrainingFailed: too many skipped steps of one agent in a row.
+            TrainingFailed: too many skipped steps of one agent in a row, or one row that does not fit in memory.
             ValueError: a batch of an agent that is no member.
         """
         unknown = sorted(set(batches) - set(self.members))
         if unknown:
             raise ValueError(f"joint learner: no agent {', '.join(unknown)}; it has {', '.join(self.members)}")
-        with self.host.use(""):
+        with self.host.use(""), checkpointed(self.host.base, self.config.checkpointing):
             self.host.base.eval()
+            optimizers = [self.members[name]._optimizer for name in batches]
+            who = ", ".join(batches)
             runs = {name: self.members[name]._begin(batch) for name, batch in batches.items()}
             count = max((len(run.steps) for run in runs.values()), default=0)
             steps = [
                 _JointStep(self, {n: r.steps[s] for n, r in runs.items() if s < len(r.steps)}) for s in range(count)
             ]
             for step in steps:
-                step.measure_before()
+                in_memory(step, _JointStep.measure_before, optimizers, who)
             for _ in range(self.config.epochs):
                 for run in runs.values():
                     run.start_pass()
                 for step in steps:
-                    for name, measured in step.accumulate().items():
+                    for name, measured in in_memory(step, _JointStep.accumulate, optimizers, who).items():
                         runs[name].record(measured, self.members[name]._descend(measured[0]))
         return {name: self.members[name]._finish(run) for name, run in runs.items()}
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Rows of several agents in memory at once: how many of each agent, its units here, and those units in its step."""
+    """Rows of several agents in memory at once: each agent's units here, and those units in its step."""
 
     tensors: BatchTensors
-    rows: list[int]
     here: dict[str, slice]
     units: dict[str, slice]
 
@@ -139,27 +146,69 @@ class _JointStep:
     def __init__(self, learner: JointLearner, steps: Mapping[str, Step]) -> None:
         self.members = {name: learner.members[name] for name in steps}
         self.steps = steps
-        self.base, self.temperature = learner.host.base, learner.config.temperature
-        self.parts: list[_Part] = []
-        size = learner.config.part_rows or max(step.batch.rows for step in steps.values())
-        for start in range(0, max(step.batch.rows for step in steps.values()), size):
-            cuts, units, here, offset = [], {}, {}, 0
-            for name, step in steps.items():
-                stop = min(start + size, step.batch.rows)
-                cut = step.batch.select(min(start, stop), stop)
-                first, last = np.searchsorted(step.batch.unit_row, [min(start, stop), stop])
-                cuts.append(cut)
-                units[name], here[name] = slice(int(first), int(last)), slice(offset, offset + cut.units)
-                offset += cut.units
-            tensors = to_tensors(merge(cuts), str(self.base.device))
-            self.parts.append(_Part(tensors, [cut.rows for cut in cuts], here, units))
+        self.base, self.config = learner.host.base, learner.config
+        self.part_rows = max(step.part_rows for step in steps.values())
+        self.alone = len(steps) == 1
+        self._parts: list[_Part] | None = None
 
-    def _forward(self, part: _Part, reference: bool = False) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies of a part's units, every agent's rows through its own adapter."""
+    @property
+    def parts(self) -> list[_Part]:
+        """What is in memory at once."""
+        if self._parts is None:
+            widths = [step.batch.widths for step in self.steps.values()]
+            runs = cut(widths, self.part_rows, self.config.layout == "sorted")
+            if self.alone:
+                nothing = (0, 0)
+                runs = [
+                    [r if i == n else nothing for i, r in enumerate(part)] for part in runs for n in range(len(part))
+                ]
+            parts = [self._part(part) for part in runs]
+            self._parts = [part for part in parts if any(u.stop > u.start for u in part.units.values())]
+        return self._parts
+
+    def _part(self, runs: list[tuple[int, int]]) -> _Part:
+        """A run [start, stop) of every agent's rows."""
+        cuts = [step.batch.select(*run) for step, run in zip(self.steps.values(), runs, strict=True)]
+        units = {name: step.units(*run) for (name, step), run in zip(self.steps.items(), runs, strict=True)}
+        here, offset = {}, 0
+        for name, rows in zip(self.steps, cuts, strict=True):
+            here[name] = slice(offset, offset + rows.units)
+            offset += rows.units
+        blocks = [rows.rows for rows in cuts]
+        layout, width = self.config.layout, self.config.layout_width
+        tensors = to_tensors(merge(cuts), str(self.base.device), layout, width, blocks)
+        return _Part(tensors, here, units)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        return max(step.longest for step in self.steps.values())
+
+    def halve(self) -> bool:
+        """Makes the parts half as large, at last one row of one agent; False where they are that already."""
+        if self.part_rows <= 1 and self.alone:
+            return False
+        if self.part_rows > 1:
+            self.part_rows = -(-self.part_rows // 2)
+        else:
+            self.alone = True
+        for step in self.steps.values():
+            step.part_rows = min(step.part_rows, self.part_rows)
+        self._parts = None
+        return True
+
+    @contextmanager
+    def _through(self, part: _Part, reference: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+        """Log-probabilities and entropies of a part's units, every agent's rows through its own adapter.
+
+        The adapters stay until the end: a checkpointed backward pass runs the layers again.
+        """
         adapters = [m._reference if reference else m.matrices for m in self.members.values()]
         scale = next(iter(self.members.values())).scale
-        with grouped(self.base, adapters, part.rows, scale):
-            return unit_logprobs(self.base, part.tensors, self.temperature)
+        with grouped(self.base, adapters, part.tensors.blocks, scale, _kind(self.config)):
+            with low_precision(self.base, self.config.bf16):
+                scores = unit_logprobs(self.base, part.tensors, self.config.temperature)
+            yield scores
 
     def measure_before(self) -> None:
         """π_old and the references of the agents that want them."""
@@ -170,7 +219,10 @@ class _JointStep:
         with torch.no_grad():
             for wanted, attribute in ((compare, "old"), (measure, "reference")):
                 if wanted:
-                    values = [self._forward(part, attribute == "reference")[0] for part in self.parts]
+                    values = []
+                    for part in self.parts:
+                        with self._through(part, attribute == "reference") as (logprobs, _):
+                            values.append(logprobs)
                     for name in wanted:
                         own = [v[part.here[name]] for v, part in zip(values, self.parts, strict=True)]
                         setattr(self.steps[name], attribute, torch.cat(own))
@@ -183,21 +235,28 @@ class _JointStep:
         for member in self.members.values():
             member._optimizer.zero_grad(set_to_none=True)
         for part in self.parts:
-            logprobs, entropies = self._forward(part)
-            losses = []
-            for name, member in self.members.items():
-                here = part.here[name]
-                if here.stop == here.start:
-                    continue
-                result, measured = member._loss(
-                    self.steps[name],
-                    part.units[name],
-                    logprobs[here],
-                    entropies[here],
-                    part.tensors.rows[here],
-                    part.tensors.turns[here],
-                )
-                losses.append(result.total)
-                totals[name] += measured
-            torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+            with self._through(part) as (logprobs, entropies):
+                losses = []
+                for name, member in self.members.items():
+                    here = part.here[name]
+                    if here.stop == here.start:
+                        continue
+                    result, measured = member._loss(
+                        self.steps[name],
+                        part.units[name],
+                        logprobs[here],
+                        entropies[here],
+                        part.tensors.rows[here],
+                        part.tensors.turns[here],
+                    )
+                    losses.append(result.total)
+                    totals[name] += measured
+                torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
         return {name: total.cpu().numpy() for name, total in totals.items()}
+
+
+def _kind(config: LearnerConfig) -> Any:
+    """The type of the low-rank products; None = that of the matrices."""
+    import torch
+
+    return torch.bfloat16 if config.bf16 else None

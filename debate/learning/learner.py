@@ -12,18 +12,20 @@ is a counted, documented remedy or a clear error:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from debate.errors import Failed
 from debate.learning.batch import TokenBatch
-from debate.learning.logprobs import unit_logprobs
+from debate.learning.compute import checkpointed, low_precision
+from debate.learning.layout import Kind
+from debate.learning.logprobs import BatchTensors, unit_logprobs
 from debate.learning.losses import Loss, LossParts, policy_loss
+from debate.learning.memory import TrainingFailed, in_memory
 from debate.learning.steps import MEASURED, Run, Step
 from debate.transcript import Policy
 
@@ -31,12 +33,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PPO = Loss()
-T = TypeVar("T")
+__all__ = ["PPO", "Learner", "LearnerConfig", "PolicyGradientLearner", "State", "TrainingFailed"]
 State = tuple[dict[str, NDArray[np.float32]], dict[str, Any]]
-
-
-class TrainingFailed(Failed):
-    """Training cannot go on; the weights are those before the failing step."""
 
 
 class Learner(Protocol):
@@ -69,6 +67,11 @@ class LearnerConfig:
         measure_kl: whether the KL to the reference is measured where the loss does not need it.
         compare: recompute π_old with the trainer instead of trusting what the engine recorded (needed with
             `loss.truncate`, where the engine's numbers become the sampler's).
+        layout: where tokens stand in memory: "padded", "sorted", "packed" or "shared" (see `layout`); changes speed,
+            and results by rounding only.
+        layout_width: width of the rows of memory in "packed" and "shared"; 0 = twice the longest row.
+        bf16: products in bfloat16; weights, gradients and optimiser states stay float32.
+        checkpointing: compute activations again in the backward pass: less memory, more time.
     """
 
     lr: float = 1e-3
@@ -86,6 +89,10 @@ class LearnerConfig:
     magnet_every: int = 0
     measure_kl: bool = True
     compare: bool = False
+    layout: Kind = "padded"
+    layout_width: int = 0
+    bf16: bool = False
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
         """Refuses settings that mean nothing."""
@@ -94,7 +101,17 @@ class LearnerConfig:
         for name in ("epochs", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"LearnerConfig.{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("clip_norm", "spike", "minibatch_rows", "part_rows", "magnet_every", "weight_decay"):
+        if self.layout not in get_args(Kind):
+            raise ValueError(f"LearnerConfig.layout: expected {', '.join(get_args(Kind))}, got {self.layout!r}")
+        for name in (
+            "clip_norm",
+            "spike",
+            "minibatch_rows",
+            "part_rows",
+            "magnet_every",
+            "weight_decay",
+            "layout_width",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"LearnerConfig.{name}: expected a number >= 0, got {getattr(self, name)}")
         if self.loss.truncate and not self.compare:
@@ -174,30 +191,32 @@ class PolicyGradientLearner:
             loss, policy_loss, kl (to the reference), entropy, clipped (share of units), drift (k3 estimate from the
             policy that sampled): means over the last pass; grad_norm: mean over the steps taken; sampler_gap: mean
             |log-probability recomputed − recorded| before the first step; rows, tokens (units that carry loss),
-            dropped, steps, skipped, lr, update, seconds. What was not measured is NaN.
+            dropped, steps, skipped, part_rows (rows in memory at once, after any remedy), lr, update, seconds.
+            What was not measured is NaN.
 
         Raises:
             TrainingFailed: too many skipped steps in a row, or one row that does not fit in memory.
         """
-        with self._acting():
+        with self._acting(), checkpointed(self.model, self.config.checkpointing):
             return self._update(batch)
 
     def _update(self, batch: TokenBatch) -> dict[str, float]:
         # Dropout would make the trainer another policy than the one that spoke.
         self.model.eval()
-        run = self._begin(batch)
+        run, who = self._begin(batch), self._first.name
         for step in run.steps:
-            self._in_memory(step, self._measure_before)
+            in_memory(step, self._measure_before, [self._optimizer], who)
         for _ in range(self.config.epochs):
             run.start_pass()
             for step in run.steps:
-                measured = self._in_memory(step, self._accumulate)
+                measured = in_memory(step, self._accumulate, [self._optimizer], who)
                 run.record(measured, self._descend(measured[0]))
         return self._finish(run)
 
     def _begin(self, batch: TokenBatch) -> Run:
         """The steps of an update, in fixed order."""
-        return Run(batch, self.config.loss, self.config.minibatch_rows, self.config.part_rows, self.device)
+        c = self.config
+        return Run(batch, c.loss, c.minibatch_rows, c.part_rows, self.device, c.layout, c.layout_width)
 
     def _finish(self, run: Run) -> dict[str, float]:
         """Counts the update, moves the magnet, and reports."""
@@ -285,7 +304,12 @@ class PolicyGradientLearner:
         """[U] log-probabilities of a step's units."""
         import torch
 
-        return torch.cat([unit_logprobs(self.model, part, self.config.temperature)[0] for part, _ in step.parts])
+        return torch.cat([self._forward(part)[0] for part, _ in step.parts])
+
+    def _forward(self, part: BatchTensors) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies of a part's units."""
+        with low_precision(self.model, self.config.bf16):
+            return unit_logprobs(self.model, part, self.config.temperature)
 
     @contextmanager
     def _as_reference(self) -> Iterator[None]:
@@ -304,11 +328,10 @@ class PolicyGradientLearner:
         """Backward through every part of a step. Returns `MEASURED`: two losses, then sums over units."""
         import torch
 
-        config = self.config
         total = torch.zeros(len(MEASURED), dtype=torch.float64, device=self.device)
         self._optimizer.zero_grad(set_to_none=True)
         for part, units in step.parts:
-            logprobs, entropies = unit_logprobs(self.model, part, config.temperature)
+            logprobs, entropies = self._forward(part)
             result, measured = self._loss(step, units, logprobs, entropies, part.rows, part.turns)
             result.total.backward()  # type: ignore[no-untyped-call]
             total += measured
@@ -356,26 +379,3 @@ class PolicyGradientLearner:
                 f"loss {loss} and gradient norm {norm}; try a smaller lr"
             )
         return None
-
-    def _in_memory(self, step: Step, work: Callable[[Step], T]) -> T:
-        """Runs `work` on a step, in smaller parts as long as memory runs out."""
-        while True:
-            try:
-                return work(step)
-            except RuntimeError as error:
-                if not _out_of_memory(error):
-                    raise
-                self._optimizer.zero_grad(set_to_none=True)
-                if step.part_rows <= 1:
-                    raise TrainingFailed(
-                        f"learner of {self._first.name}: a single row of {step.batch.ids.shape[1]} tokens "
-                        "does not fit in memory"
-                    ) from error
-            step.halve()
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether an allocator gave up (CUDA has a class for it, the CPU allocator only words)."""
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,17 +1,19 @@
 """Log-probabilities of a batch's units under a causal language model, without ever holding [R, T, V] logits.
 
 The decoder runs once over the rows; the head is applied only to the hidden states that are read, a chunk at a time, in
-float32. Rows are padded at the end, so causal attention needs no mask; rows with branches get an explicit one.
+float32. `layout` says where the tokens stand; a hidden state that several rows share is read once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from debate.learning.batch import TokenBatch
+from debate.learning.layout import Kind, lay_out
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,14 +23,17 @@ CHUNK = 2048
 
 @dataclass(frozen=True, eq=False)
 class BatchTensors:
-    """A `TokenBatch` on a device, ready for `unit_logprobs`. Letters as there; N = R·T.
+    """A `TokenBatch` on a device, ready for `unit_logprobs`. Letters as there; P rows of memory, W wide, N = P·W.
 
     Attributes:
-        ids, positions: [R, T]. attention: [R, 1, T, T] additive mask, None without branches.
-        sources: [M] index into the N flattened hidden states.
-        term_source, term_target: [Z]. speech_term: [S]; speech_source: [S]. pick_terms: [P, K, J], Z where absent.
-        pick_choice: [P]. absent: [P, K]. order: [U] puts (speech, pick) values into unit order.
+        ids, positions: [P, W]. attention: [P, 1, W, W] additive mask, None where causal attention needs none.
+        sources: [M'] index into the N flattened hidden states, each once.
+        term_source, term_target: [Z], sorted by source. speech_term: [S]; speech_source: [S].
+        pick_terms: [P, K, J], Z where absent. pick_choice: [P]. absent: [P, K].
+        order: [U] puts (speech, pick) values into unit order.
         rows, turns: [U] segments, numbered from 0.
+        blocks: rows of memory of each block.
+        tokens: tokens that are computed, filler left out.
     """
 
     ids: Tensor
@@ -45,47 +50,67 @@ class BatchTensors:
     order: Tensor
     rows: Tensor
     turns: Tensor
+    blocks: tuple[int, ...]
+    tokens: int
 
 
-def to_tensors(batch: TokenBatch, device: str = "cpu") -> BatchTensors:
-    """Moves a batch to a device."""
+def to_tensors(
+    batch: TokenBatch,
+    device: str = "cpu",
+    layout: Kind = "padded",
+    width: int = 0,
+    blocks: Sequence[int] | None = None,
+) -> BatchTensors:
+    """Moves a batch to a device.
+
+    Args:
+        batch: the rows.
+        device: where to.
+        layout: where its tokens stand (see `layout`); results differ by rounding only.
+        width: of the rows of memory; 0 = the layout's own choice.
+        blocks: consecutive rows that must not share memory with others, such as those of one adapter.
+    """
     import torch
 
     def put(array: Any, dtype: torch.dtype = torch.int64) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype).to(device)
 
-    width = batch.ids.shape[1]
-    turns = np.unique(batch.unit_turn, return_inverse=True)[1].reshape(-1)
+    laid = lay_out(batch, layout, width, blocks)
+    sources, merged = np.unique(laid.sources, return_inverse=True)
+    # Terms stay sorted by source: where sources were merged, they are renumbered.
+    term_source = merged.reshape(-1)[batch.term_source]
+    ranked = np.argsort(term_source, kind="stable")
+    rank = np.empty_like(ranked)
+    rank[ranked] = np.arange(len(ranked))
+    speech_term = rank[batch.speech_term]
+    absent = batch.pick_terms < 0
+    pick_terms = np.append(rank, len(rank))[np.where(absent, len(rank), batch.pick_terms)]
     return BatchTensors(
-        ids=put(batch.ids),
-        positions=put(batch.positions),
-        attention=_attention(batch, device) if batch.branched else None,
-        sources=put(batch.source_row * width + batch.source_position),
-        term_source=put(batch.term_source),
-        term_target=put(batch.term_target),
-        speech_term=put(batch.speech_term),
-        speech_source=put(batch.term_source[batch.speech_term]),
-        pick_terms=put(np.where(batch.pick_terms < 0, len(batch.term_source), batch.pick_terms)),
+        ids=put(laid.ids),
+        positions=put(laid.positions),
+        attention=None if laid.allowed is None else _additive(put(laid.allowed, torch.bool)),
+        sources=put(sources),
+        term_source=put(term_source[ranked]),
+        term_target=put(batch.term_target[ranked]),
+        speech_term=put(speech_term),
+        speech_source=put(term_source[batch.speech_term]),
+        pick_terms=put(pick_terms),
         pick_choice=put(batch.pick_choice),
-        absent=put((batch.pick_terms < 0).all(axis=2), torch.bool),
+        absent=put(absent.all(axis=2), torch.bool),
         order=put(np.argsort(np.concatenate([batch.speech_unit, batch.pick_unit]), kind="stable")),
         rows=put(batch.unit_row),
-        turns=put(turns),
+        turns=put(np.unique(batch.unit_turn, return_inverse=True)[1].reshape(-1)),
+        blocks=laid.blocks,
+        tokens=laid.tokens,
     )
 
 
-def _attention(batch: TokenBatch, device: str) -> Tensor:
-    """[R, 1, T, T] additive mask: causal among a row's own tokens, and the tree of its branches."""
+def _additive(allowed: Tensor) -> Tensor:
+    """[P, 1, W, W] float32 mask that is added to attention scores."""
     import torch
 
-    steps = np.arange(batch.ids.shape[1])
-    causal = steps[None, :] <= steps[:, None]
-    own = batch.chains < 0
-    branch = ~own
-    main = own[:, None, :] & np.where(branch[:, :, None], steps[None, None, :] < batch.limits[:, :, None], causal[None])
-    chain = branch[:, :, None] & (batch.chains[:, :, None] == batch.chains[:, None, :]) & causal[None]
-    allowed = torch.from_numpy(main | chain).to(device)
-    return torch.zeros(allowed.shape, device=device).masked_fill(~allowed, torch.finfo(torch.float32).min)[:, None]
+    zeros = torch.zeros(allowed.shape, device=allowed.device)
+    return zeros.masked_fill_(~allowed, torch.finfo(torch.float32).min)[:, None]
 
 
 def head_logits(model: Any, hidden: Tensor, temperature: float) -> Tensor:
@@ -105,12 +130,28 @@ def head_logits(model: Any, hidden: Tensor, temperature: float) -> Tensor:
 
 
 def hidden_states(model: Any, tensors: BatchTensors) -> Tensor:
-    """[M, H] the decoder's last hidden states at the sources."""
-    attention = tensors.attention
-    if attention is not None:
+    """[M', H] the decoder's last hidden states at the sources.
+
+    Rows packed end to end are told apart by their positions alone, which transformers does only with `use_cache=False`
+    and without a mask; otherwise they would silently see one another.
+
+    Raises:
+        ValueError: a layout that needs a mask, with an attention kernel that takes none.
+    """
+    ids, positions, attention = tensors.ids, tensors.positions, tensors.attention
+    kernel = getattr(model.config, "_attn_implementation", "sdpa")
+    if kernel not in ("sdpa", "eager"):
+        if attention is not None:
+            raise ValueError(
+                f"attention kernel {kernel!r} takes no mask: use layout 'packed', and 'sdpa' for picks over choices "
+                "of several tokens"
+            )
+        # Flash attention reads boundaries from positions only where there is one row.
+        ids, positions = ids.reshape(1, -1), positions.reshape(1, -1)
+    elif attention is not None:
         attention = attention.to(next(model.parameters()).dtype)
     output = model.get_decoder()(
-        input_ids=tensors.ids, attention_mask=attention, position_ids=tensors.positions, use_cache=False
+        input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=False
     ).last_hidden_state
     read: Tensor = output.reshape(-1, output.shape[-1]).index_select(0, tensors.sources)
     return read

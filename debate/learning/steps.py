@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from debate.learning.batch import TokenBatch
+from debate.learning.batch import Ints, TokenBatch
+from debate.learning.layout import Kind
 from debate.learning.logprobs import BatchTensors, to_tensors
 from debate.learning.losses import Loss, unit_weights
 
@@ -17,6 +19,34 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MEASURED = ("loss", "policy_loss", "kl", "entropy", "clipped", "drift", "sampler_gap")
+ALIKE = 0.75  # in the sorted layout, the shortest row of a part has at least this share of the longest one's tokens
+
+
+def cut(widths: Sequence[Ints], part_rows: int, by_length: bool) -> list[list[tuple[int, int]]]:
+    """Parts of the rows of several agents, each a run [start, stop) of every agent's rows.
+
+    Args:
+        widths: tokens of every row, an array an agent; from short to long with `by_length`.
+        part_rows: most rows of an agent in a part.
+        by_length: rows of a part must be about equally long.
+
+    >>> cut([np.array([5, 6, 20]), np.array([19])], 2, by_length=True)
+    [[(0, 2), (0, 0)], [(2, 3), (0, 1)]]
+    """
+    bounds = [[0, len(own)] for own in widths]
+    if by_length:
+        edge, edges = max((int(own.max(initial=0)) for own in widths), default=0), []
+        while edge > 0:
+            edges.append(edge)
+            shorter = [int(own[own < ALIKE * edge].max(initial=0)) for own in widths]
+            edge = max(shorter)
+        bounds = [[0, *(int(n) for n in np.searchsorted(own, edges[::-1], side="right"))] for own in widths]
+    parts = []
+    for n in range(len(bounds[0]) - 1 if bounds else 0):
+        runs = [(b[n], b[n + 1]) for b in bounds]
+        for offset in range(0, max(stop - start for start, stop in runs), part_rows):
+            parts.append([(min(a + offset, b), min(a + offset + part_rows, b)) for a, b in runs])
+    return parts
 
 
 class Step:
@@ -29,15 +59,18 @@ class Step:
         part_rows: rows in memory at once.
     """
 
-    def __init__(self, batch: TokenBatch, loss: Loss, part_rows: int, device: str) -> None:
+    def __init__(
+        self, batch: TokenBatch, loss: Loss, part_rows: int, device: str, layout: Kind = "padded", width: int = 0
+    ) -> None:
         import torch
 
-        self.batch = batch
+        self.batch = batch.by_length() if layout == "sorted" else batch
+        self.layout, self.width = layout, width
         self.device = device
-        rows, turns = torch.from_numpy(batch.unit_row), torch.from_numpy(batch.unit_turn)
+        rows, turns = torch.from_numpy(self.batch.unit_row), torch.from_numpy(self.batch.unit_turn)
         self.weights = unit_weights(rows, turns, loss.average, loss.length).to(device)
-        self.recorded = torch.as_tensor(batch.old_logprobs, dtype=torch.float32).to(device)
-        self.advantages = torch.as_tensor(batch.advantages, dtype=torch.float32).to(device)
+        self.recorded = torch.as_tensor(self.batch.old_logprobs, dtype=torch.float32).to(device)
+        self.advantages = torch.as_tensor(self.batch.advantages, dtype=torch.float32).to(device)
         self.old: Tensor | None = None
         self.reference: Tensor | None = None
         self.part_rows = min(part_rows or batch.rows, batch.rows)
@@ -48,29 +81,50 @@ class Step:
         """Tensors of each part, and which units of the step it holds."""
         if self._parts is None:
             self._parts = []
-            for start in range(0, self.batch.rows, self.part_rows):
-                stop = min(start + self.part_rows, self.batch.rows)
-                first, last = np.searchsorted(self.batch.unit_row, [start, stop])
+            for ((start, stop),) in cut([self.batch.widths], self.part_rows, self.layout == "sorted"):
                 part = self.batch.select(start, stop)
                 if part.units:
-                    self._parts.append((to_tensors(part, self.device), slice(int(first), int(last))))
+                    tensors = to_tensors(part, self.device, self.layout, self.width)
+                    self._parts.append((tensors, self.units(start, stop)))
         return self._parts
 
-    def halve(self) -> None:
-        """Makes the parts half as large."""
+    def units(self, start: int, stop: int) -> slice:
+        """The units of a run of rows."""
+        first, last = np.searchsorted(self.batch.unit_row, [start, stop])
+        return slice(int(first), int(last))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        return int(self.batch.widths.max(initial=0))
+
+    def halve(self) -> bool:
+        """Makes the parts half as large; False where they are single rows."""
+        if self.part_rows <= 1:
+            return False
         self.part_rows = -(-self.part_rows // 2)
         self._parts = None
+        return True
 
 
 class Run:
     """One update in progress: its steps in fixed order, and sums of what was measured in the current pass."""
 
-    def __init__(self, batch: TokenBatch, loss: Loss, minibatch_rows: int, part_rows: int, device: str) -> None:
+    def __init__(
+        self,
+        batch: TokenBatch,
+        loss: Loss,
+        minibatch_rows: int,
+        part_rows: int,
+        device: str,
+        layout: Kind = "padded",
+        width: int = 0,
+    ) -> None:
         self.started = time.perf_counter()
         self.batch = batch
         size = minibatch_rows or max(batch.rows, 1)
         cuts = [batch.select(start, min(start + size, batch.rows)) for start in range(0, batch.rows, size)]
-        self.steps = [Step(cut, loss, part_rows, device) for cut in cuts if cut.units]
+        self.steps = [Step(rows, loss, part_rows, device, layout, width) for rows in cuts if rows.units]
         self.sums = np.zeros(len(MEASURED))
         self.norms: list[float] = []
         self.skipped = 0
@@ -105,5 +159,6 @@ class Run:
             "dropped": float(self.batch.dropped),
             "steps": float(len(self.norms)),
             "skipped": float(self.skipped),
+            "part_rows": float(min((step.part_rows for step in self.steps), default=0)),
             "seconds": time.perf_counter() - self.started,
         }

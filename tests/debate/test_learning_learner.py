@@ -227,7 +227,7 @@ def test_out_of_memory_halves_the_part_and_gives_the_same_update():
 def test_one_row_that_does_not_fit_is_a_clear_error():
     subject = learner()
     limit_rows(subject, 0)
-    with pytest.raises(TrainingFailed, match="a single row of 16 tokens does not fit in memory"):
+    with pytest.raises(TrainingFailed, match="a single row of 12 tokens does not fit in memory"):
         subject.update(random_batch(0))
 
 
