@@ -132,7 +132,7 @@ class Watch:
         """Restores `state()`."""
         self._history = {}
         for row in state["history"]:
-            values = {f.name: NAN if v is None else v for f, v in zip(fields(Vital), row, strict=True)}
+            values: dict[str, Any] = {f.name: NAN if v is None else v for f, v in zip(fields(Vital), row, strict=True)}
             vital = Vital(**values)
             self._history.setdefault((vital.agent, vital.seat), []).append(vital)
         self._raised = {(name, agent, seat) for name, agent, seat in state["raised"]}
