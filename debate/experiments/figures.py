@@ -31,13 +31,13 @@ def draw(experiment: Experiment, results: Sequence[Result], folder: Path) -> Non
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    panels, measures = list(experiment.panels), experiment.measures
+    panels, measures = list(experiment.panels), [m for m in experiment.measures if m.drawn]
     with rc_context(_STYLE):
         across = panels if len(panels) > 1 else list(measures)
         down = measures if len(panels) > 1 else measures[:1]
         columns = min(3, len(across))
         rows = len(down) * math.ceil(len(across) / columns)
-        figure = Figure(figsize=(4.1 * columns, 3.0 * rows + 0.6), dpi=150, layout="constrained")
+        figure = Figure(figsize=(max(4.1 * columns, 6.0), 3.0 * rows + 0.6), dpi=150, layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         cells = [(p, m) for m in measures for p in panels]
         for axes, (panel, measure) in zip(grid.flat, cells, strict=False):

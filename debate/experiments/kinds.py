@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 KINDS = {
     "dynamics": "debate.experiments.dynamics:play",
+    "plans": "debate.experiments.plans:play",
+    "credit": "debate.experiments.credit:play",
 }
 
 
@@ -15,3 +19,10 @@ def find_kind(name: str) -> Callable[[Any], Sequence[Mapping[str, float]]]:
     """The function of a kind: job → rows."""
     module, _, function = KINDS[name].partition(":")
     return getattr(import_module(module), function)  # type: ignore[no-any-return]
+
+
+def source_of(name: str) -> str:
+    """The text of the module that plays a kind."""
+    spec = find_spec(KINDS[name].partition(":")[0])
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).read_text(encoding="utf-8")

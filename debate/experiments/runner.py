@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from debate.errors import Failed
-from debate.experiments.kinds import KINDS, find_kind
+from debate.experiments.kinds import find_kind, source_of
 from debate.experiments.spec import Experiment
 from debate.progress import Progress
 from debate.run.files import write_atomic
@@ -121,11 +121,9 @@ def _read(path: Path) -> tuple[Row, ...]:
 
 
 def _path(experiment: Experiment, out: Path, panel: str, condition: str, seed: int) -> Path:
-    """A job's file. The name holds a hash of its settings: a changed experiment never reads old results."""
-    settings = json.dumps(
-        [KINDS[experiment.kind], experiment.settings_of(panel, condition)], sort_keys=True, default=str
-    )
-    digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
+    """A job's file. The name holds a hash of its settings and of the kind's code: what changed is run again."""
+    chosen = [source_of(experiment.kind), experiment.settings_of(panel, condition)]
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True, default=str).encode()).hexdigest()[:12]
     words = "-".join(_slug(part) for part in (panel, condition) if part)
     return out / "jobs" / f"{words}-{digest}-{seed}.json"
 

@@ -23,11 +23,13 @@ class Measure:
         name: of the number in each row a job returns.
         label: for people.
         log: drawn on a logarithmic axis.
+        drawn: whether the figure shows it, or the table alone.
     """
 
     name: str
     label: str
     log: bool = False
+    drawn: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +157,11 @@ def _seeds(top: Fields) -> tuple[int, ...]:
 def _measures(top: Fields) -> tuple[Measure, ...]:
     measures = []
     for name, fields in top.children("measures"):
-        measures.append(Measure(name, fields.take("label", str, name), fields.take("log", bool, False)))
+        label, log = fields.take("label", str, name), fields.take("log", bool, False)
+        measures.append(Measure(name, label, log, fields.take("drawn", bool, True)))
         fields.done()
-    if not measures:
-        raise top.error("measures", "expected at least one measure")
+    if not any(measure.drawn for measure in measures):
+        raise top.error("measures", "expected at least one measure that is drawn")
     return tuple(measures)
 
 

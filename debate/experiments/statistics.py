@@ -16,12 +16,13 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over seeds and its interval; NaN where fewer than two seeds are known."""
+    """A mean over the `seeds` (`of` so many) in which the number is known; no interval with fewer than two."""
 
     mean: float
     low: float
     high: float
     seeds: int
+    of: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +48,10 @@ def estimate(values: Sequence[float]) -> Estimate:
 
     known = np.array([v for v in values if math.isfinite(v)])
     if len(known) < 2:
-        return Estimate(float(known.mean()) if len(known) else math.nan, math.nan, math.nan, len(known))
+        return Estimate(float(known.mean()) if len(known) else math.nan, math.nan, math.nan, len(known), len(values))
     half = float(t.ppf(0.5 + CONFIDENCE / 2, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
     mean = float(known.mean())
-    return Estimate(mean, mean - half, mean + half, len(known))
+    return Estimate(mean, mean - half, mean + half, len(known), len(values))
 
 
 def curve(experiment: Experiment, results: Sequence[Result], panel: str, condition: str, measure: str) -> Curve:

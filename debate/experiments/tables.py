@@ -50,12 +50,13 @@ def points(experiment: Experiment, results: Sequence[Result]) -> str:
 
 
 def words(value: Estimate) -> str:
-    """`0.123 [0.101, 0.145]`; an unknown value is a dash."""
+    """`0.123 [0.101, 0.145]`; an unknown value is a dash, and seeds in which it is unknown are counted."""
     if not math.isfinite(value.mean):
         return "–"
+    known = f" ({value.seeds} of {value.of} seeds)" if value.seeds < value.of else ""
     if not math.isfinite(value.low):
-        return f"{_short(value.mean)} (one seed)"
-    return f"{_short(value.mean)} [{_short(value.low)}, {_short(value.high)}]"
+        return f"{_short(value.mean)}{known}"
+    return f"{_short(value.mean)} [{_short(value.low)}, {_short(value.high)}]{known}"
 
 
 def _short(value: float) -> str:
