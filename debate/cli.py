@@ -265,6 +265,7 @@ def _experiment(arguments: argparse.Namespace) -> int:
     with progress() as shown:
         for line in experiment_command(experiment, out, shown, arguments.workers, arguments.check):
             print(line)
+    return 0
 
 
 def _theory(arguments: argparse.Namespace) -> int:
