@@ -16,6 +16,7 @@ from debate.errors import UserError
 from debate.play import Arena, record
 from debate.protocol.kernel import Move, Setup, State, choices, legal, released, step, to_move, view
 from debate.seeds import derive
+from debate.text_games.protocol import GameProtocol
 from debate.transcript import Transcript
 from debate.views import conversation
 from games.extensive.tree import TERMINAL, ExtensiveGame
@@ -66,6 +67,10 @@ def as_game(arena: Arena, criteria: Sequence[str] | None = None) -> CompiledGame
     protocol = arena.protocol
     if not protocol.finite:
         raise UserError(f"protocol {protocol.name} does not declare finite: true, so it is no finite game")
+    if isinstance(protocol, GameProtocol):
+        from debate.text_games.compiled import compile_game
+
+        return CompiledGame(*compile_game(protocol))
     names = tuple(criteria or protocol.criteria)
     positions: dict[str, tuple[str, State]] = {}
     with asyncio.Runner() as runner:  # one event loop for the judges of all ends

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from debate.protocol.spec import DebateProtocol
 from debate.recipe import ArenaSpec, Recipe
+from debate.text_games.protocol import GameProtocol
 
 DEFAULT_TOKENS = 128
 
@@ -51,6 +52,9 @@ def stages(recipe: Recipe) -> Iterator[tuple[str, ArenaSpec, int]]:
 def per_match(recipe: Recipe, arena: ArenaSpec) -> tuple[int, int]:
     """(model calls, most sampled tokens) of one match."""
     calls = tokens = 0
+    if isinstance(arena.protocol, GameProtocol):
+        models = any(recipe.agent(name).learns for name in arena.seats.values())
+        return (arena.protocol.longest_game,) * 2 if models else (0, 0)
     for slot in arena.protocol.schedule:
         for seat in slot.seats:
             agent = recipe.agent(arena.seats[seat])

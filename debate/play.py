@@ -17,6 +17,7 @@ from debate.protocol.kernel import Move, Setup, State, finals, released, step, t
 from debate.protocol.spec import DebateProtocol
 from debate.questions import Question
 from debate.seeds import derive, unit
+from debate.text_games.protocol import GameProtocol
 from debate.transcript import Episode, Failure, Match, Transcript, Turn
 from debate.views import news, opening
 from judges.rewards import RewardRule, measure_rewards
@@ -67,6 +68,10 @@ async def play(arena: Arena, matches: Sequence[Match], cast: Mapping[str, Agent]
     Raises:
         KeyError: a match names a question or a policy that is not there.
     """
+    if isinstance(arena.protocol, GameProtocol):
+        from debate.text_games.play import play_games
+
+        return await play_games(arena, matches, cast, seed)
     live = [_start(arena, match, cast, seed) for match in matches]
     waiting = live
     while waiting := [one for one in waiting if one.failure is None and one.state.current is not None]:

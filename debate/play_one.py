@@ -18,6 +18,7 @@ from debate.protocol.load import load_protocol
 from debate.protocol.spec import DebateProtocol
 from debate.questions import Question, read_questions
 from debate.render import render
+from debate.text_games.protocol import GameProtocol, deal
 from debate.transcript import Match, Policy
 from judges.rules import make_rule
 
@@ -49,7 +50,7 @@ def play_one(
     """
     protocol = load_protocol(name, dict(_pair(setting, "--set", yaml.safe_load) for setting in settings))
     reveals = any(slot.reveal for slot in protocol.schedule)
-    chosen = _question(data, question, reveals, seed)
+    chosen = deal(seed) if isinstance(protocol, GameProtocol) else _question(data, question, reveals, seed)
     sitting = dict.fromkeys(protocol.seats, agent) | dict(_pair(seat, "--seat", str) for seat in seats)
     for seat in sitting:
         if seat not in protocol.seats:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from games.extensive.tree import TERMINAL, ExtensiveGame
+from games.extensive.tree import TERMINAL, ExtensiveGame, GameState
 from games.files.efg import efg_text, read_efg
 from games.files.nfg import nfg_text, read_nfg
 from games.normal_form import Array, NormalFormGame
@@ -45,6 +45,87 @@ class _SpielState:
         return np.asarray(self.state.returns())[:, None]
 
 
+@dataclass(frozen=True, slots=True)
+class SpielGame:
+    """An OpenSpiel game that can be walked move by move, however large its tree is.
+
+    Attributes:
+        name: with its parameters, such as "liars_dice(dice_sides=3)".
+        title: in words.
+        root: the first position.
+        players: how many.
+        utility: "zero_sum", "constant_sum" or "general_sum".
+        open_moves: whether everybody sees every move as it is made (perfect information, moves in turn).
+        longest: most moves of all players together that a play can have.
+    """
+
+    name: str
+    title: str
+    root: GameState
+    players: int
+    utility: str
+    open_moves: bool
+    longest: int
+
+
+def openspiel_games() -> list[str]:
+    """Short names of all games that OpenSpiel knows."""
+    import pyspiel
+
+    return list(pyspiel.registered_names())
+
+
+def load_openspiel(game: Any) -> SpielGame:
+    """An OpenSpiel game as positions; simultaneous moves become turns in which the later player sees nothing.
+
+    Args:
+        game: a `pyspiel.Game`, or a name with optional parameters, such as "kuhn_poker" or "goofspiel(num_cards=3)".
+
+    Raises:
+        ValueError: unknown name, sampled chance, mean-field dynamics, or imperfect information without
+            information-state strings.
+    """
+    import pyspiel
+
+    game = _loaded(game)
+    name, title = str(game), game.get_type().long_name
+    kind = game.get_type()
+    in_turn = kind.dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL
+    if kind.dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
+        game = pyspiel.convert_to_turn_based(game)
+        kind = game.get_type()
+    elif not in_turn:
+        raise ValueError(
+            f"from_openspiel: {kind.short_name} has {kind.dynamics}, expected sequential or simultaneous moves"
+        )
+    if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
+        raise ValueError(f"from_openspiel: {kind.short_name} samples its chance outcomes and gives no probabilities")
+    by_history = not kind.provides_information_state_string
+    perfect = kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION
+    if by_history and not perfect:
+        raise ValueError(
+            f"from_openspiel: {kind.short_name} has imperfect information without information-state strings"
+        )
+    utility = {
+        pyspiel.GameType.Utility.ZERO_SUM: "zero_sum",
+        pyspiel.GameType.Utility.CONSTANT_SUM: "constant_sum",
+    }.get(kind.utility, "general_sum")
+    root = _SpielState(game.new_initial_state(), by_history)
+    longest = game.max_game_length()
+    return SpielGame(name, title, root, game.num_players(), utility, perfect and in_turn, longest)
+
+
+def _loaded(game: Any) -> Any:
+    import pyspiel
+
+    if not isinstance(game, str):
+        return game
+    try:
+        return pyspiel.load_game(game)
+    except pyspiel.SpielError as error:
+        raise ValueError(f"from_openspiel: {error}") from None
+
+
 def from_openspiel(game: Any, *, max_nodes: int = 3_000_000) -> Any:
     """An OpenSpiel game as one of ours.
 
@@ -63,30 +144,14 @@ def from_openspiel(game: Any, *, max_nodes: int = 3_000_000) -> Any:
     """
     import pyspiel
 
-    if isinstance(game, str):
-        try:
-            game = pyspiel.load_game(game)
-        except pyspiel.SpielError as error:
-            raise ValueError(f"from_openspiel: {error}") from None
+    game = _loaded(game)
     kind = game.get_type()
-    if kind.dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
-        one_shot = kind.information == pyspiel.GameType.Information.ONE_SHOT
-        if one_shot and game.new_initial_state().is_simultaneous_node():
-            return _one_shot(game)
-        game = pyspiel.convert_to_turn_based(game)
-    elif kind.dynamics != pyspiel.GameType.Dynamics.SEQUENTIAL:
-        raise ValueError(
-            f"from_openspiel: {kind.short_name} has {kind.dynamics}, expected sequential or simultaneous moves"
-        )
-    if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
-        raise ValueError(f"from_openspiel: {kind.short_name} samples its chance outcomes and gives no probabilities")
-    by_history = not kind.provides_information_state_string
-    if by_history and kind.information != pyspiel.GameType.Information.PERFECT_INFORMATION:
-        raise ValueError(
-            f"from_openspiel: {kind.short_name} has imperfect information without information-state strings"
-        )
-    root = _SpielState(game.new_initial_state(), by_history)
-    return ExtensiveGame.from_state(root, game.num_players(), ("utility",), max_nodes=max_nodes)
+    one_shot = kind.information == pyspiel.GameType.Information.ONE_SHOT
+    together = kind.dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS
+    if together and one_shot and game.new_initial_state().is_simultaneous_node():
+        return _one_shot(game)
+    walked = load_openspiel(game)
+    return ExtensiveGame.from_state(walked.root, walked.players, ("utility",), max_nodes=max_nodes)
 
 
 def _one_shot(game: Any) -> NormalFormGame:

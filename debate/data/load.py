@@ -35,6 +35,7 @@ class Adapter:
 ADAPTERS: Mapping[str, Adapter] = {
     "jsonl": Adapter("jsonl"),
     "evidence": Adapter("evidence", ("n", "powers"), generates=True),
+    "deals": Adapter("deals", generates=True),
     "gsm8k": Adapter("gsm8k"),
     "gsm8k_pairs": Adapter("gsm8k_pairs"),
     "boolq": Adapter("boolq"),

@@ -61,6 +61,10 @@ def load_protocol(name: str, parameters: Mapping[str, Any] | None = None, beside
     Raises:
         UserError: with file, line, field and what was expected.
     """
+    if name.startswith("openspiel:"):
+        from debate.text_games.protocol import game_protocol
+
+        return game_protocol(name, parameters)
     return parse_protocol(read_yaml(find_protocol(name, beside)), parameters or {})
 
 

@@ -139,7 +139,8 @@ def test_gambit_finds_the_value_of_kuhn_poker() -> None:
 def test_gambit_agrees_on_values_of_random_games(seed: int) -> None:
     game = random_game(seed, depth=4)
     theirs = to_gambit(game)
-    profile = gambit.nash.lp_solve(theirs, rational=False, use_strategic=False).equilibria[0]
+    # Gambit 16.7's sequence form gets seed 1 wrong (0; its strategic form and ours say −2), so its strategic form.
+    profile = gambit.nash.lp_solve(theirs, rational=False, use_strategic=True).equilibria[0]
     player = next(iter(theirs.players))
     assert sequence_form_lp(game).value == pytest.approx(float(profile.payoff(player)), abs=1e-7)
 
