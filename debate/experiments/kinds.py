@@ -12,6 +12,7 @@ KINDS = {
     "dynamics": "debate.experiments.dynamics:play",
     "plans": "debate.experiments.plans:play",
     "credit": "debate.experiments.credit:play",
+    "revision": "debate.experiments.revision:play",
 }
 
 
