@@ -123,12 +123,12 @@ class _Policies:
 
     def _hint(self, truth: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
         wrong = (truth + rng.integers(1, self.options, size=len(truth))) % self.options
-        return np.where(rng.random(len(truth)) < share, truth, wrong)
+        return np.asarray(np.where(rng.random(len(truth)) < share, truth, wrong))
 
     def _act(self, turn: int, states: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         cumulative = np.cumsum([_softmax(row) for row in self.logits[turn]], axis=1)[states]
         drawn = (rng.random(len(states))[:, None] >= cumulative).sum(axis=1)
-        return np.minimum(drawn, self.ACTIONS[turn] - 1)
+        return np.asarray(np.minimum(drawn, self.ACTIONS[turn] - 1))
 
 
 def _softmax(logits: Array) -> Array:

@@ -78,7 +78,7 @@ def run_tournament(
         seated = fixed_seats(document, recipe)
         cast, judges = _cast(recipe, store, meter)
         arena = build_arena(recipe.main, questions, judges)
-        admitted = check_judges(recipe.main, judges, recipe, 0)
+        admitted, _ = check_judges(recipe.main, judges, recipe, 0)  # before the first update nothing can be withdrawn
         field = make_field(recipe, plan, seated, questions)
         results = Results(field, plan.criterion)
         # 3. Play.
