@@ -71,11 +71,13 @@ def parser() -> argparse.ArgumentParser:
     play = commands.add_parser("play", help="play one match of a protocol and show it")
     play.add_argument("protocol", help="a shipped protocol or a file ending in .yaml")
     play.add_argument(
-        "--agent", default="random_legal", help="who sits in every seat: a script, nano, human or a model"
+        "--agent",
+        default="",
+        help="who sits in every seat: a script, nano, human, a model (default: the protocol's example)",
     )
     play.add_argument("--seat", action="append", default=[], metavar="SEAT=AGENT", help="who sits in one seat")
     play.add_argument("--judge", default="", help="naive_evidence, constant, human, or a model")
-    play.add_argument("--data", default="", help="question JSONL; evidence is drawn where the protocol reveals items")
+    play.add_argument("--data", default="", help="question JSONL (default: the example's, or drawn evidence)")
     play.add_argument("--question", default="", help="id of the question (default: the first)")
     play.add_argument("--seed", type=int, default=0)
     play.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the protocol")

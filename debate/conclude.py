@@ -58,7 +58,7 @@ def judge_accuracy(session: Session) -> dict[str, Any] | None:
     main = session.recipe.main.name
     before, after = evaluate(session, "before"), evaluate(session, "after")
     scripts = scripted_accuracy(session)
-    adviser = next((a.name for a in session.recipe.arenas if a.protocol.name == "consultancy"), "")
+    adviser = next((a.name for a in session.recipe.arenas if a.protocol.name.endswith("consultancy")), "")
     return {
         "before": known(before[main]),
         "after": known(after[main]),

@@ -13,6 +13,7 @@ from debate.agents.agent import Agent, Speaker
 from debate.agents.scripted import SCRIPTS, ScriptedSpeaker
 from debate.data import load_questions
 from debate.errors import UserError
+from debate.examples import Example, find_example
 from debate.play import Arena, play
 from debate.protocol.load import load_protocol
 from debate.protocol.spec import DebateProtocol
@@ -38,10 +39,11 @@ def play_one(
     Args:
         name: of the protocol, or its file.
         settings: `key=value` parameters of the protocol.
-        agent: who sits in every seat.
+        agent: who sits in every seat; "" is the protocol's example where it ships one, else "random_legal".
         seats: `SEAT=AGENT` exceptions.
-        judge: "naive_evidence", "constant", "human", a model; "" chooses the naive judge where evidence is revealed.
-        data: question JSONL; "" draws evidence where the protocol reveals items.
+        judge: "naive_evidence", "constant", "human", a model; "" chooses the naive judge where evidence is revealed,
+            else the verdict of the protocol's example.
+        data: question JSONL; "" draws evidence where the protocol reveals items, else takes the example's question.
         question: id; "" takes the first.
         seed: of everything random.
 
@@ -50,15 +52,20 @@ def play_one(
     """
     protocol = load_protocol(name, dict(_pair(setting, "--set", yaml.safe_load) for setting in settings))
     reveals = any(slot.reveal for slot in protocol.schedule)
-    chosen = deal(seed) if isinstance(protocol, GameProtocol) else _question(data, question, reveals, seed)
+    example = None if reveals else find_example(protocol.name)
+    if isinstance(protocol, GameProtocol):
+        chosen = deal(seed)
+    else:
+        chosen = _question(data, question, reveals, seed, example)
+    agent = agent or ("random_legal" if example is None else "example")
     sitting = dict.fromkeys(protocol.seats, agent) | dict(_pair(seat, "--seat", str) for seat in seats)
     for seat in sitting:
         if seat not in protocol.seats:
             raise UserError(
                 f"--seat {seat}: protocol {protocol.name} has no such seat; it has {', '.join(protocol.seats)}"
             )
-    cast = {f"{who}-v0": Agent(Policy(who, 0, who), _speaker(who, protocol)) for who in sorted(set(sitting.values()))}
-    judges = _judges(judge or ("naive_evidence" if reveals else ""), protocol)
+    cast = {f"{who}-v0": Agent(Policy(who, 0, who), _speaker(who, example)) for who in sorted(set(sitting.values()))}
+    judges = _judges(judge or ("naive_evidence" if reveals else ""), protocol, example)
     rules = {c.name: make_rule(c.rule, **c.params) for c in protocol.rewards}
     arena = Arena("play", protocol, {chosen.id: chosen}, judges, rules)
     match = Match("play/0", "play", chosen.id, {seat: f"{who}-v0" for seat, who in sitting.items()})
@@ -73,11 +80,13 @@ def _pair(text: str, flag: str, read: Any) -> tuple[str, Any]:
     return key, read(value)
 
 
-def _question(data: str, wanted: str, reveals: bool, seed: int) -> Question:
+def _question(data: str, wanted: str, reveals: bool, seed: int, example: Example | None) -> Question:
     if data:
         found = read_questions(Path(data))
     elif reveals:
         found = load_questions({"adapter": "evidence", "n": 12, "limit": 8}, seed)
+    elif example is not None:
+        found = [example.question]
     else:
         raise UserError("--data FILE.jsonl is needed: this protocol does not draw its own questions")
     for question in found:
@@ -86,7 +95,11 @@ def _question(data: str, wanted: str, reveals: bool, seed: int) -> Question:
     raise UserError(f"--question {wanted}: no such id; there are {', '.join(q.id for q in found[:5])}, …")
 
 
-def _speaker(who: str, protocol: DebateProtocol) -> Speaker:
+def _speaker(who: str, example: Example | None) -> Speaker:
+    if who == "example":
+        if example is None:
+            raise UserError("agent example: only shipped protocols have an example")
+        return ScriptedSpeaker(example)
     if who in SCRIPTS:
         return ScriptedSpeaker(SCRIPTS[who])
     if who == "human":
@@ -123,9 +136,13 @@ def _completer(model: str) -> Any:
     return hf_completer(model)
 
 
-def _judges(kind: str, protocol: DebateProtocol) -> tuple[Any, ...]:
+def _judges(kind: str, protocol: DebateProtocol, example: Example | None) -> tuple[Any, ...]:
     if protocol.decision.by != "judge":
         return ()
+    if not kind and example is not None and example.verdict is not None:
+        from judges.judges.scripted import ScriptedJudge
+
+        return (ScriptedJudge(example.verdict, "example"),)
     if kind == "naive_evidence":
         from judges.judges.evidence import NaiveEvidenceJudge
 

@@ -171,7 +171,7 @@ class Brier(_Judged):
         if record.label is None or record.answers[seat] is not None:
             return UNKNOWN
         label = _label(record)
-        return Reading(-math.fsum((p - (k == label)) ** 2 for k, p in enumerate(belief)))
+        return Reading(0.0 - math.fsum((p - (k == label)) ** 2 for k, p in enumerate(belief)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from judges.payoffs.reading import (
     failed_or_unknown,
     in_phase,
     last,
+    role_seats,
     unknown,
     verified,
 )
@@ -58,7 +59,7 @@ class Flaw:
         phase: where the critic says whether there is a flaw. claims: the pick that says so.
         validated: by the "truth" (the proposal is wrong) or by the "judge" (its probability of `option` is below ½; at
             exactly ½ the claim pays 0).
-        proposer: the role whose claim or final answer is criticised. check: how a free answer is verified.
+        proposer: the role whose claim or final answer is criticised. verifier: how a free answer is verified.
         penalty: of a false alarm, ≥ 0.
         option: index of the judge's option that approves.
     """
@@ -67,7 +68,7 @@ class Flaw:
     claims: str = "flaw"
     validated: Literal["truth", "judge"] = "truth"
     proposer: str = "proposer"
-    check: Verifier = "exact"
+    verifier: Verifier = "exact"
     penalty: float = 1.0
     option: int = 0
 
@@ -79,7 +80,7 @@ class Flaw:
         """
         check_texts(self, "phase", "claims", "proposer")
         check_among("validated", self.validated, ("truth", "judge"))
-        check_among("check", self.check, VERIFIERS)
+        check_among("verifier", self.verifier, VERIFIERS)
         check_numbers(self, "penalty")
         if self.penalty < 0:
             raise ValueError(f"penalty: expected a number of at least 0, got {self.penalty}")
@@ -101,7 +102,7 @@ class Flaw:
 
     def _validate(self, record: Record) -> Reading:
         if self.validated == "truth":
-            truth = claim_truth(record, self.proposer, self.check)
+            truth = claim_truth(record, self.proposer, self.verifier)
             return truth if isinstance(truth, Reading) else Reading(-self.penalty if truth else 1.0)
         belief = read_belief(record)
         if isinstance(belief, Reading):
@@ -116,11 +117,11 @@ class CorrectAt:
 
     Attributes:
         phase: which words.
-        check: how they are verified.
+        verifier: how they are verified.
     """
 
     phase: str
-    check: Verifier = "exact"
+    verifier: Verifier = "exact"
 
     def __post_init__(self) -> None:
         """Refuses settings of the wrong kind.
@@ -129,11 +130,11 @@ class CorrectAt:
             ValueError: what was expected.
         """
         check_texts(self, "phase")
-        check_among("check", self.check, VERIFIERS)
+        check_among("verifier", self.verifier, VERIFIERS)
 
     def __call__(self, record: Record) -> Sequence[Reading]:
         """S readings; "not known" for seats without such words."""
-        return [answered(record, self.phase, seat, self.check) for seat in record.seats]
+        return [answered(record, self.phase, seat, self.verifier) for seat in record.seats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +147,16 @@ class Improvement:
     Attributes:
         first, last: the phases of the two answers.
         alpha: weight of the change. keep: weight of the last answer itself.
-        check: how the answers are verified.
+        of: the role whose first seat answers, where others are paid for its change too; "" is each seat's own.
+        verifier: how the answers are verified.
     """
 
     first: str = "answer"
     last: str = "revision"
     alpha: float = 5.0
     keep: float = 1.0
-    check: Verifier = "exact"
+    of: str = ""
+    verifier: Verifier = "exact"
 
     def __post_init__(self) -> None:
         """Refuses settings of the wrong kind.
@@ -161,16 +164,19 @@ class Improvement:
         Raises:
             ValueError: what was expected.
         """
-        check_texts(self, "first", "last")
+        check_texts(self, "first", "last", "of")
         check_numbers(self, "alpha", "keep")
-        check_among("check", self.check, VERIFIERS)
+        check_among("verifier", self.verifier, VERIFIERS)
 
     def __call__(self, record: Record) -> Sequence[Reading]:
         """S readings; "not known" for a seat one of whose answers cannot be verified."""
+        if self.of:
+            seats = role_seats(record, self.of)
+            return unknown(record, self._read(record, record.seats[seats[0]]) if seats else UNKNOWN)
         return [self._read(record, seat) for seat in record.seats]
 
     def _read(self, record: Record, seat: str) -> Reading:
-        one, two = (answered(record, phase, seat, self.check) for phase in (self.first, self.last))
+        one, two = (answered(record, phase, seat, self.verifier) for phase in (self.first, self.last))
         if one.status != "ok" or two.status != "ok":
             return failed_or_unknown(*(r for r in (one, two) if r.status != "ok")) or UNKNOWN
         return Reading(self.keep * two.value + self.alpha * (two.value - one.value))
@@ -183,13 +189,13 @@ class Flip:
     Attributes:
         change: "lost" or "gained".
         first, last: the phases of the two answers.
-        check: how they are verified.
+        verifier: how they are verified.
     """
 
     change: Literal["lost", "gained"]
     first: str = "answer"
     last: str = "revision"
-    check: Verifier = "exact"
+    verifier: Verifier = "exact"
 
     def __post_init__(self) -> None:
         """Refuses settings of the wrong kind.
@@ -199,12 +205,12 @@ class Flip:
         """
         check_among("change", self.change, ("lost", "gained"))
         check_texts(self, "first", "last")
-        check_among("check", self.check, VERIFIERS)
+        check_among("verifier", self.verifier, VERIFIERS)
 
     def __call__(self, record: Record) -> Sequence[Reading]:
         """S readings."""
         sign = -1.0 if self.change == "lost" else 1.0
-        changes = Improvement(self.first, self.last, 1.0, 0.0, self.check)(record)
+        changes = Improvement(self.first, self.last, 1.0, 0.0, verifier=self.verifier)(record)
         return [Reading(float(r.value == sign)) if r.status == "ok" else r for r in changes]
 
 
@@ -215,13 +221,13 @@ class Discerned:
     Attributes:
         phase: where the critic picks. right: the pick that calls the answer right.
         of: the phase of the answer (its last act counts).
-        check: how the answer is verified.
+        verifier: how the answer is verified.
     """
 
     phase: str = "judgement"
     right: str = "right"
     of: str = "answer"
-    check: Verifier = "exact"
+    verifier: Verifier = "exact"
 
     def __post_init__(self) -> None:
         """Refuses settings of the wrong kind.
@@ -230,14 +236,14 @@ class Discerned:
             ValueError: what was expected.
         """
         check_texts(self, "phase", "right", "of")
-        check_among("check", self.check, VERIFIERS)
+        check_among("verifier", self.verifier, VERIFIERS)
 
     def __call__(self, record: Record) -> Sequence[Reading]:
         """S readings; "not known" for seats that made no pick."""
         answer = last(record, self.of)
         if answer is None:
             return unknown(record)
-        truth = verified(record, answer.text, self.check)
+        truth = verified(record, answer.text, self.verifier)
         readings = []
         for seat in record.seats:
             pick = last(record, self.phase, seat)
@@ -250,10 +256,10 @@ class Discerned:
         return readings
 
 
-def answered(record: Record, phase: str, seat: str, check: Verifier) -> Reading:
+def answered(record: Record, phase: str, seat: str, verifier: Verifier) -> Reading:
     """Whether a seat's last words in a phase are right, as a reading."""
     act = last(record, phase, seat)
     if act is None:
         return UNKNOWN
-    found = verified(record, act.text, check)
+    found = verified(record, act.text, verifier)
     return found if isinstance(found, Reading) else Reading(found)

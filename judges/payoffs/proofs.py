@@ -55,18 +55,18 @@ class Decided:
     """+1 to the verifier whose decision is right, −1 where it is wrong, `timeout` where it made none.
 
     Attributes:
-        verifier: the role that decides.
+        decider: the role that decides.
         claim: the role whose claim is accepted or rejected (right: accepting a true one, rejecting a false one); ""
             where the decision is among the question's own options (right: the label).
         accept: the decision that accepts.
-        check: how the claim is verified where it is a free answer: "exact", "numeric", "choice" or "math".
+        verifier: how the claim is verified where it is a free answer: "exact", "numeric", "choice" or "math".
         timeout: what no decision pays.
     """
 
-    verifier: str = "verifier"
+    decider: str = "verifier"
     claim: str = ""
     accept: str = "accept"
-    check: Verifier = "exact"
+    verifier: Verifier = "exact"
     timeout: float = -1.0
 
     def __post_init__(self) -> None:
@@ -75,15 +75,15 @@ class Decided:
         Raises:
             ValueError: what was expected.
         """
-        check_texts(self, "verifier", "claim", "accept")
-        check_among("check", self.check, VERIFIERS)
+        check_texts(self, "decider", "claim", "accept")
+        check_among("verifier", self.verifier, VERIFIERS)
         check_numbers(self, "timeout")
 
     def __call__(self, record: Record) -> Sequence[Reading]:
         """S readings; "not known" for other roles, and where the truth is not known."""
         if not record.acts:
             return unknown(record)
-        seats = role_seats(record, self.verifier)
+        seats = role_seats(record, self.decider)
         return [self._read(record, s) if s in seats else UNKNOWN for s in range(len(record.seats))]
 
     def _read(self, record: Record, seat: int) -> Reading:
@@ -96,7 +96,7 @@ class Decided:
     def _right(self, record: Record, act: Act) -> bool | Reading:
         if not self.claim:
             return UNKNOWN if record.label is None else act.option == record.label
-        truth = claim_truth(record, self.claim, self.check)
+        truth = claim_truth(record, self.claim, self.verifier)
         return truth if isinstance(truth, Reading) else (act.text == self.accept) == bool(truth)
 
 
@@ -141,14 +141,14 @@ class Convincing:
         draw: the phase in which chance draws the side.
         helpful: the side's name that is to be right.
         accept: the decision that accepts.
-        check: how the solution is verified.
+        verifier: how the solution is verified.
     """
 
     prover: str = "prover"
     draw: str = "side"
     helpful: str = "helpful"
     accept: str = "accept"
-    check: Verifier = "exact"
+    verifier: Verifier = "exact"
 
     def __post_init__(self) -> None:
         """Refuses settings of the wrong kind.
@@ -157,14 +157,14 @@ class Convincing:
             ValueError: what was expected.
         """
         check_texts(self, "prover", "draw", "helpful", "accept")
-        check_among("check", self.check, VERIFIERS)
+        check_among("verifier", self.verifier, VERIFIERS)
 
     def __call__(self, record: Record) -> Sequence[Reading]:
         """S readings; "not known" for other roles, and where side, truth or decision is not known."""
         side, sure = last(record, self.draw), acceptance(record, self.accept)
         if side is None:
             return unknown(record)
-        truth = claim_truth(record, self.prover, self.check)
+        truth = claim_truth(record, self.prover, self.verifier)
         missing = failed_or_unknown(truth, sure)
         if missing is not None:
             return unknown(record, missing)
@@ -181,15 +181,15 @@ class AcceptScore:
     −2 (p − y)², y = 1 for a true claim: the Brier score of the two outcomes (0 is best, −2 worst).
 
     Attributes:
-        verifier, claim: the roles.
+        decider, claim: the roles.
         accept: the decision that accepts.
-        check: how the claim is verified where it is a free answer.
+        verifier: how the claim is verified where it is a free answer.
     """
 
-    verifier: str = "verifier"
+    decider: str = "verifier"
     claim: str = "prover"
     accept: str = "accept"
-    check: Verifier = "exact"
+    verifier: Verifier = "exact"
 
     def __post_init__(self) -> None:
         """Refuses settings of the wrong kind.
@@ -197,17 +197,17 @@ class AcceptScore:
         Raises:
             ValueError: what was expected.
         """
-        check_texts(self, "verifier", "claim", "accept")
-        check_among("check", self.check, VERIFIERS)
+        check_texts(self, "decider", "claim", "accept")
+        check_among("verifier", self.verifier, VERIFIERS)
 
     def __call__(self, record: Record) -> Sequence[Reading]:
         """S readings; "not known" for other roles."""
-        sure, truth = acceptance(record, self.accept), claim_truth(record, self.claim, self.check)
+        sure, truth = acceptance(record, self.accept), claim_truth(record, self.claim, self.verifier)
         missing = failed_or_unknown(truth, sure)
         if missing is not None:
             return unknown(record, missing)
         assert not isinstance(truth, Reading) and not isinstance(sure, Reading)
-        seats = role_seats(record, self.verifier)
+        seats = role_seats(record, self.decider)
         value = Reading(0.0 - 2.0 * (sure - truth) ** 2)
         return [value if s in seats else UNKNOWN for s in range(len(record.seats))]
 

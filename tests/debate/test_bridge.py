@@ -61,7 +61,7 @@ def test_optimal_play_is_an_equilibrium_and_random_play_is_not():
 def test_consultancy_decides_nothing():
     """With both assignments of every question, a consultant who plays well leaves the judge at accuracy ½."""
     questions = load_questions({"adapter": "evidence", "n": 12, "split": "test", "limit": 12}, 0)
-    compiled = as_game(arena("consultancy", questions, k=2), ["win", "truth"])
+    compiled = as_game(arena("evidence_consultancy", questions, k=2), ["win", "truth"])
     best = asyncio.run(policy_of(compiled, {"consultant": speaks(greedy_evidence)}))
     win, truth = compiled.game.expected_payoffs(best.probabilities)[0]
     assert truth == pytest.approx(0.5, abs=0.05)

@@ -159,7 +159,7 @@ def test_play_shows_a_match(tiny, capsys):
     assert main(["play", "evidence_debate", "--seat", "A=greedy_evidence", "--set", "k=1"]) == 0
     out = capsys.readouterr().out
     assert "seat      A: greedy_evidence-v0" in out and "verdict   naive_evidence: ok" in out
-    assert main(["play", "consultancy", "--agent", "nano"]) == 0
+    assert main(["play", "evidence_consultancy", "--agent", "nano"]) == 0
     assert "validity +1.000" in capsys.readouterr().out
 
 

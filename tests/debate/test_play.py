@@ -132,7 +132,7 @@ def test_a_judge_that_fails_leaves_rewards_unknown():
 
 
 def test_a_drawn_answer_is_fair_and_fixed_by_the_match():
-    protocol, question = load_protocol("consultancy"), CLAIM
+    protocol, question = load_protocol("evidence_consultancy"), CLAIM
     drawn = [assign(protocol, question, Match(f"m{i}", "a", "c", {}), 0)["consultant"] for i in range(400)]
     assert drawn == [assign(protocol, question, Match(f"m{i}", "a", "c", {}), 0)["consultant"] for i in range(400)]
     assert 150 < sum(drawn) < 250

@@ -31,7 +31,7 @@ def load(text, **parameters):
 def test_what_ships_loads_with_seats_slots_and_criteria():
     assert {
         "evidence_debate",
-        "consultancy",
+        "evidence_consultancy",
         "debate_simultaneous",
         "debate_sequential",
         "self_critique",

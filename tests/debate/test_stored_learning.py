@@ -72,7 +72,7 @@ def episodes():
     ("name", "question"),
     [
         ("debate_simultaneous", Question("q", "Do whales breathe air?", ("yes", "no"), 0, "They surface to breathe.")),
-        ("consultancy", Question("q", "Do whales breathe air?", ("yes", "no"), 0, "They surface to breathe.")),
+        ("evidence_consultancy", Question("q", "Do whales breathe air?", ("yes", "no"), 0, "They surface to breathe.")),
         ("self_critique", Question("q", "1+1?", gold="2")),
     ],
 )

@@ -117,7 +117,7 @@ def test_a_failed_match_keeps_its_place_teaches_nothing_and_has_no_reward():
 
 
 def test_drawn_answers_are_the_same_within_a_group():
-    protocol = short("consultancy")
+    protocol = short("evidence_consultancy")
     judge = ScriptedJudge(0)
     others = {seat: scripted(random_legal) for seat in protocol.seats if seat != "consultant"}
     rollout = as_trl_rollout_func(protocol, "consultant", CLAIMS, others, [judge])

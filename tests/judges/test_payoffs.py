@@ -167,12 +167,12 @@ def test_a_free_answer_is_verified():
     right = record(roles, acts, finals=("#### 5", None), **more)
     wrong = record(roles, acts, finals=("#### 6", None), **more)
     unread = record(roles, acts, finals=("five?", None), **more)
-    params = {"claim": "prover", "check": "numeric"}
+    params = {"claim": "prover", "verifier": "numeric"}
     assert values("decided", right, **params) == ["abstain", 1.0]
     assert values("decided", wrong, **params) == ["abstain", -1.0]
     assert values("decided", unread, **params) == ["abstain", "abstain"]
-    assert values("accept_score", right, check="numeric") == ["abstain", pytest.approx(-2 * 0.25**2)]
-    assert values("accept_score", wrong, check="numeric") == ["abstain", pytest.approx(-2 * 0.75**2)]
+    assert values("accept_score", right, verifier="numeric") == ["abstain", pytest.approx(-2 * 0.25**2)]
+    assert values("accept_score", wrong, verifier="numeric") == ["abstain", pytest.approx(-2 * 0.75**2)]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_convincingness_is_signed_by_consistency_with_the_role(side, final, expe
         act("verifier", "verifier", "verdict", "accept", 0, "decision", (0.75, 0.25)),
     ]
     rec = record(PROOF, acts, finals=(final, None), gold="5", case=("accept", "reject"), options=(), label=None)
-    assert values("convincing", rec, check="numeric") == [expected, "abstain"]
+    assert values("convincing", rec, verifier="numeric") == [expected, "abstain"]
 
 
 def test_persuasion_is_paid_to_the_prover_that_spoke():
@@ -204,7 +204,7 @@ def test_persuasion_is_paid_to_the_prover_that_spoke():
         assert values("persuaded", rec)[0] == merlin
         assert values("persuaded", rec, toward="wrong")[1] == morgana
         assert values("persuaded", rec)[2] == "abstain"
-        assert values("decided", rec, verifier="arthur")[2] == (1.0 if option == 0 else -1.0)
+        assert values("decided", rec, decider="arthur")[2] == (1.0 if option == 0 else -1.0)
 
 
 CRITIC = {"proposer": "proposer", "critic": "critic"}
@@ -218,7 +218,7 @@ def proposal(pick, final="6", verdicts=()):
 
 
 def test_a_flaw_is_paid_where_it_is_validated():
-    params = {"check": "numeric", "penalty": 0.5}
+    params = {"verifier": "numeric", "penalty": 0.5}
     assert values("flaw", proposal("flaw", "6"), **params) == ["abstain", 1.0]
     assert values("flaw", proposal("flaw", "5"), **params) == ["abstain", -0.5]
     assert values("flaw", proposal("no flaw", "6"), **params) == ["abstain", 0.0]
@@ -249,7 +249,7 @@ def revision(first, second, pick="right"):
     ],
 )
 def test_self_critique(first, second, shaped, helped, lost, gained):
-    rec, check = revision(first, second), {"check": "numeric"}
+    rec, check = revision(first, second), {"verifier": "numeric"}
     assert values("correct_at", rec, phase="answer", **check) == [float(first == "5")]
     assert values("improvement", rec, **check) == [shaped]
     assert values("improvement", rec, keep=0, alpha=1, **check) == [helped]
@@ -259,8 +259,16 @@ def test_self_critique(first, second, shaped, helped, lost, gained):
     assert values("discerned", revision(first, second, "wrong"), **check) == [float(first != "5")]
 
 
+def test_a_critic_is_paid_for_the_change_of_another():
+    acts = [act("w", "writer", "draft", "6"), act("c", "critic", "critique", "no"), act("w", "writer", "refined", "5")]
+    rec = record({"w": "writer", "c": "critic"}, acts, gold="5", options=(), label=None)
+    shared = {"first": "draft", "last": "refined", "verifier": "numeric"}
+    assert values("improvement", rec, **shared) == [6.0, "abstain"]
+    assert values("improvement", rec, of="writer", keep=0, alpha=1, **shared) == [1.0, 1.0]
+
+
 def test_an_answer_that_cannot_be_read_pays_nothing():
-    rec, check = revision("a few", "5"), {"check": "numeric"}
+    rec, check = revision("a few", "5"), {"verifier": "numeric"}
     assert values("correct_at", rec, phase="answer", **check) == ["abstain"]
     assert values("improvement", rec, **check) == values("flip", rec, change="lost", **check) == ["abstain"]
     assert values("discerned", rec, **check) == ["abstain"]
@@ -387,10 +395,10 @@ NEW = {
     "sides": {"claimant": "A", "challenger": "B"},
     "when_wrong": {"role": "A"},
     "accepted": {},
-    "decided": {"verifier": "B", "claim": "A"},
+    "decided": {"decider": "B", "claim": "A"},
     "persuaded": {},
     "convincing": {"prover": "A"},
-    "accept_score": {"verifier": "B", "claim": "A"},
+    "accept_score": {"decider": "B", "claim": "A"},
     "approval": {},
     "flaw": {"proposer": "A"},
     "correct_at": {"phase": "x"},
@@ -420,7 +428,7 @@ def test_nothing_known_is_never_a_number(name, verdicts):
         ("vote_gain", {"pay": "all"}, "expected share or sign"),
         ("sides", {"claimant": "A"}, "challenger is required"),
         ("sides", {"claimant": "A", "challenger": 3}, "expected a text"),
-        ("decided", {"check": "guess"}, "exact, numeric, choice or math"),
+        ("decided", {"verifier": "guess"}, "exact, numeric, choice or math"),
         ("flaw", {"penalty": -1}, "at least 0"),
         ("improvement", {"alpha": True}, "finite number"),
         ("flip", {"change": "kept"}, "lost or gained"),
