@@ -53,10 +53,8 @@ def play_one(
     protocol = load_protocol(name, dict(_pair(setting, "--set", yaml.safe_load) for setting in settings))
     reveals = any(slot.reveal for slot in protocol.schedule)
     example = None if reveals else find_example(protocol.name)
-    if isinstance(protocol, GameProtocol):
-        chosen = deal(seed)
-    else:
-        chosen = _question(data, question, reveals, seed, example)
+    dealt = isinstance(protocol, GameProtocol)
+    chosen = deal(seed) if dealt else _question(data, question, reveals, seed, example)
     agent = agent or ("random_legal" if example is None else "example")
     sitting = dict.fromkeys(protocol.seats, agent) | dict(_pair(seat, "--seat", str) for seat in seats)
     for seat in sitting:

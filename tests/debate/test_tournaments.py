@@ -128,7 +128,7 @@ def test_seatings_of_any_number_of_seats_are_fair(seats):
 
 
 def test_drawn_answers_are_the_same_for_everyone():
-    consultancy = load_protocol("consultancy", {"k": 1})
+    consultancy = load_protocol("evidence_consultancy", {"k": 1})
     questions = tuple(load_questions({"adapter": "evidence", "n": 4, "limit": 3}, 0))
     field = Field("c", consultancy, ("a-v0", "b-v0"), ("consultant",), {}, questions, 0)
     matches = [
