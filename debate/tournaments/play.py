@@ -30,6 +30,7 @@ def play_tournament(
     progress: Progress,
     wave: int = WAVE,
     uncached: Iterable[str] = (),
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
     """Plays until the format's end; `results` then holds every match.
 
@@ -43,6 +44,7 @@ def play_tournament(
         meter: the budgets.
         progress: where to report to.
         wave: matches in the air at once.
+        loop_factory: makes the event loop; None for asyncio's own.
         uncached: policies whose completions the store does not keep: what they cost is read from stored matches.
 
     Raises:
@@ -58,7 +60,8 @@ def play_tournament(
             if missing:
                 meter.check()
                 before = meter.clock()
-                fresh = asyncio.run(play(arena, missing, cast, field.seed))
+                with asyncio.Runner(loop_factory=loop_factory) as runner:
+                    fresh = runner.run(play(arena, missing, cast, field.seed))
                 with store.batch():
                     store.put_many(fresh)
                     store.log("seconds", {missing[0].id: {"seconds": meter.clock() - before}})
