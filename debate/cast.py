@@ -6,15 +6,24 @@ asked for; a version that is neither is forgotten, and asking for it is an error
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from debate.agents.agent import Agent, Speaker
+from debate.agents.exploring import Exploring
+from debate.agents.preferring import PreferenceSpeaker, Preferring, unwrapped
+from debate.errors import UserError
+from debate.preference import base_id, preference_of, words
 from debate.recipe import AgentSpec, Recipe
 from debate.transcript import Policy
 from judges.types import Completer
+
+if TYPE_CHECKING:
+    from debate.learning.batch import TokenBatch
+    from debate.learning.plans import PlanGuide
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 WrapCompleter = Callable[[Completer, str], Completer]
@@ -36,14 +45,22 @@ class Cast(Mapping[str, Agent]):
         self._agents: dict[str, Agent] = {}
         self._wrap = wrap or (lambda completer, name: completer)
         self._engines: dict[tuple[str, str, str], Any] = {}
+        self._shapes: dict[tuple[str, str, str], tuple[float, ...]] = {}
         self.live: dict[str, Policy] = {}
         self.learners: dict[str, Any] = {}
         self._kept: set[str] = set()
+        self.joint: list[Any] = []
         trained = {name for arena in recipe.arenas for name in recipe.learners(arena).values()}
         for spec in recipe.agents:
-            self._add(spec, spec.name in trained)
+            self._add(spec)
+        self._teach([spec for spec in recipe.agents if spec.name in trained])
 
     def __getitem__(self, policy: str) -> Agent:
+        if policy not in self._agents and (told := preference_of(policy)):
+            plain = self._agents[base_id(policy)]
+            p = plain.policy
+            policy_told = Preferring(p.name, p.version, p.base, p.adapter, words(told))
+            return Agent(policy_told, plain.speaker)
         return self._agents[policy]
 
     def __iter__(self) -> Iterator[str]:
@@ -59,6 +76,12 @@ class Cast(Mapping[str, Agent]):
     def engine(self, kind: str, model: str, options: Mapping[str, Any]) -> Any:
         """The engine that holds a model: one for each (kind, model, device), shared by agents and judges."""
         key = (kind, model, f"{options.get('device', 'cpu')} {options.get('dtype', 'float32')}")
+        shape = tuple(options[name] for name in ("lora_rank", "lora_alpha") if name in options)
+        if shape and self._shapes.setdefault(key, shape) != shape:
+            raise UserError(
+                f"agents on {model!r}: adapters of one base have one shape; expected lora_rank and lora_alpha "
+                f"{self._shapes[key]}, got {shape}"
+            )
         if key not in self._engines:
             self._engines[key] = _ENGINES[kind](model, options)
         return self._engines[key]
@@ -71,10 +94,11 @@ class Cast(Mapping[str, Agent]):
         completer = engine.completer if kind == "nano" else self._wrap(engine.completer, engine.name)
         style = "compact" if kind == "nano" else "chat"
         new = LanguageSpeaker(completer, style, options["max_tokens"], options["temperature"])  # type: ignore[arg-type]
-        same = (a.speaker for a in self._agents.values() if isinstance(a.speaker, LanguageSpeaker))
+        speakers = (unwrapped(a.speaker) for a in self._agents.values())
+        same = (speaker for speaker in speakers if isinstance(speaker, LanguageSpeaker))
         return next((old for old in same if _alike(old, new)), new)
 
-    def _add(self, spec: AgentSpec, trained: bool) -> None:
+    def _add(self, spec: AgentSpec) -> None:
         policy = Policy(spec.name, 0, spec.model)
         self.live[spec.name] = policy
         if spec.kind == "scripted":
@@ -87,14 +111,47 @@ class Cast(Mapping[str, Agent]):
             self._agents[policy.id] = Agent(policy, HumanSpeaker())
         else:
             engine = self.engine(spec.kind, spec.model, spec.options)
-            learner = engine.learner(policy, spec.options) if trained else None
-            if learner is not None:
-                self.learners[spec.name] = learner
-                engine.completer.publish(policy.id, learner.weights())
-            else:
-                engine.completer.publish(policy.id, engine.first_weights(policy, spec.options))
-            self._agents[policy.id] = Agent(policy, self.speaker(spec.kind, spec.model, spec.options))
+            engine.completer.publish(policy.id, engine.first_weights(policy, spec.options))
+            speaker: Speaker = self.speaker(spec.kind, spec.model, spec.options)
+            if spec.preferences is not None:
+                speaker = PreferenceSpeaker(speaker, spec.weights)
+            self._agents[policy.id] = Agent(policy, speaker)
         self._kept.add(policy.id)
+
+    def _teach(self, specs: Sequence[AgentSpec]) -> None:
+        """Makes the learners; agents on one base share a joint one where their settings allow it."""
+        engines: dict[int, tuple[Any, list[AgentSpec]]] = {}
+        for spec in specs:
+            engine = self.engine(spec.kind, spec.model, spec.options)
+            engines.setdefault(id(engine), (engine, []))[1].append(spec)
+        for engine, agents in engines.values():
+            together = agents if engine.joins(agents) else []
+            if together:
+                joint = engine.joint_learner({a.name: (self.live[a.name], a.options) for a in together})
+                self.joint.append(joint)
+                self.learners.update(joint.members)
+            for spec in agents:
+                if spec not in together:
+                    self.learners[spec.name] = engine.learner(self.live[spec.name], spec.options)
+        self.learners = {spec.name: self.learners[spec.name] for spec in specs}
+
+    def update(self, batches: Mapping[str, TokenBatch]) -> dict[str, dict[str, float]]:
+        """Updates every agent that has a batch; those on one base at once. Agent → measurements.
+
+        Raises:
+            TrainingFailed: a learner cannot go on.
+        """
+        found: dict[str, dict[str, float]] = {}
+        for joint in self.joint:
+            found |= joint.update({name: batch for name, batch in batches.items() if name in joint.members})
+        for name, batch in batches.items():
+            if name not in found:
+                found[name] = self.learners[name].update(batch)
+        return {name: found[name] for name in batches}
+
+    def exploring(self, guides: Mapping[str, PlanGuide]) -> Mapping[str, Agent]:
+        """The cast as it plays in training: live agents with a guide pick their plans by it."""
+        return Exploring(self, {self.live[name].id: guide for name, guide in guides.items()}) if guides else self
 
     # --- versions ----------------------------------------------------------------------------------------------------
 
@@ -136,7 +193,7 @@ class Cast(Mapping[str, Agent]):
         return policy
 
     def _completer(self, policy: str) -> Any:
-        completer = self._agents[policy].speaker.completer  # type: ignore[attr-defined]
+        completer = unwrapped(self._agents[policy].speaker).completer
         return getattr(completer, "inner", completer)
 
 
@@ -166,19 +223,29 @@ class _Nano:
         self.completer = nano_completer(options["device"], rows=options["rows"])
 
     def first_weights(self, policy: Policy, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        from debate.engines.nano.model import load_model, state_of
+        from debate.engines.nano.model import state_of
 
-        return state_of(load_model())
+        return state_of(self._first(options))
 
     def learner(self, policy: Policy, options: Mapping[str, Any]) -> Any:
-        from debate.engines.nano.model import load_model
         from debate.learning.learner import PolicyGradientLearner
 
-        return PolicyGradientLearner(load_model(), policy, learner_config(options), options["device"])
+        return PolicyGradientLearner(self._first(options), policy, learner_config(options), options["device"])
+
+    def joins(self, agents: Sequence[AgentSpec]) -> bool:
+        """Never: every policy is a whole model, there is no base to share."""
+        return False
+
+    def _first(self, options: Mapping[str, Any]) -> Any:
+        from debate.engines.nano.model import load_model
+        from debate.starts import nano_weights
+
+        start = options.get("start")
+        return load_model(nano_weights(Path(start)) if start else None)
 
 
 class _Hf:
-    """A transformers model: one base in memory, each policy a LoRA adapter, trained alone."""
+    """A transformers model: one base in memory, each policy a LoRA adapter."""
 
     def __init__(self, model: str, options: Mapping[str, Any]) -> None:
         from debate.engines.adapters import AdapterSpec
@@ -191,12 +258,46 @@ class _Hf:
         )
 
     def first_weights(self, policy: Policy, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self.completer.policies.first_state(0)  # type: ignore[attr-defined, no-any-return]
+        host = self.completer.policies
+        if options.get("start"):
+            from debate.starts import adapter_weights
+
+            return adapter_weights(Path(options["start"]), host.spec)  # type: ignore[attr-defined]
+        return host.first_state(0)  # type: ignore[attr-defined, no-any-return]
 
     def learner(self, policy: Policy, options: Mapping[str, Any]) -> Any:
         from debate.learning.adapter_learner import AdapterLearner
 
-        return AdapterLearner(self.completer.policies, policy, learner_config(options))  # type: ignore[arg-type]
+        weights = self.first_weights(policy, options)
+        return AdapterLearner(self.completer.policies, policy, learner_config(options), weights)  # type: ignore[arg-type]
+
+    def joint_learner(self, agents: Mapping[str, tuple[Policy, Mapping[str, Any]]]) -> Any:
+        """One learner that updates all these agents at once."""
+        from debate.learning.joint_learner import JointLearner
+
+        return JointLearner(
+            self.completer.policies,  # type: ignore[arg-type]
+            {n: (p, learner_config(o), self.first_weights(p, o)) for n, (p, o) in agents.items()},
+        )
+
+    def joins(self, agents: Sequence[AgentSpec]) -> bool:
+        """Whether these agents, all on this base, are updated at once.
+
+        Raises:
+            UserError: an agent asks for it and the settings do not allow it.
+        """
+        wanted = [a.name for a in agents if a.options["learner"] == "joint"]
+        problem = "" if len(agents) > 1 else "no other learning agent is on its base"
+        for key in ("epochs", "temperature", "part_rows"):
+            values = {a.options[key] for a in agents}
+            if len(values) > 1:
+                problem = f"the agents on its base differ in {key}: {', '.join(map(str, sorted(values)))}"
+        alone = [a.name for a in agents if a.options["learner"] == "separate"]
+        if alone:
+            problem = f"{alone[0]}, on the same base, asks for a separate one"
+        if wanted and problem:
+            raise UserError(f"agent {wanted[0]}: learner: joint is not possible: {problem}")
+        return not problem
 
 
 def learner_config(options: Mapping[str, Any]) -> Any:
@@ -209,7 +310,10 @@ def learner_config(options: Mapping[str, Any]) -> Any:
     return LearnerConfig(
         lr=options["learning_rate"],
         clip_norm=options["max_norm"],
-        loss=replace(PRESETS[options["loss"]], entropy=options["entropy"]),
+        loss=replace(PRESETS[options["loss"]], entropy=options["entropy"], kl=options.get("kl", 0.0)),
+        magnet_every=options.get("magnet_every", 0),
+        spike=options.get("spike", 0.0),
+        patience=options.get("patience", 10),
         epochs=options["epochs"],
         temperature=options["temperature"],
         part_rows=options.get("part_rows", 0),

@@ -203,6 +203,20 @@ class Fields:
             raise self.error(key, f"expected a whole number of at least {least}, got {value}")
         return value
 
+    def above(self, key: str, default: Any = _REQUIRED, least: float = 0.0) -> float:
+        """A number above `least`."""
+        value: float = self.take(key, float, default)
+        if not value > least:
+            raise self.error(key, f"expected a number above {least:g}, got {value}")
+        return value
+
+    def share(self, key: str, default: Any = _REQUIRED) -> float:
+        """A number in [0, 1]."""
+        value: float = self.take(key, float, default)
+        if not 0.0 <= value <= 1.0:
+            raise self.error(key, f"expected a number between 0 and 1, got {value}")
+        return value
+
     def strings(self, key: str, default: Any = _REQUIRED, among: Iterable[str] | None = None) -> tuple[str, ...]:
         """A list of strings; one string stands for a list of one."""
         self._taken.add(key)

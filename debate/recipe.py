@@ -13,6 +13,7 @@ from debate.play import Arena
 from debate.protocol.load import load_protocol
 from debate.reader import Document, Fields, override, read_yaml
 from debate.recipes.agents import read_agent
+from debate.recipes.learning import read_credit, read_process
 from debate.recipes.specs import (
     AGENT_KINDS,
     BASELINES,
@@ -72,7 +73,7 @@ def parse_recipe(document: Document, folder: Path) -> Recipe:
     if stands_alone(given):
         document = as_recipe(given, folder)
     top = Fields(document)
-    agents = tuple(read_agent(name, fields) for name, fields in top.children("agents"))
+    agents = tuple(read_agent(name, fields, folder) for name, fields in top.children("agents"))
     if not agents:
         raise top.error("agents", "expected at least one agent")
     arenas = tuple(_arena(name, fields, agents, folder) for name, fields in top.children("arenas"))
@@ -98,6 +99,7 @@ def parse_recipe(document: Document, folder: Path) -> Recipe:
     top.take("summary", str, "")
     top.done()
     _check_judges(document, recipe)
+    _check_process(document, recipe)
     return recipe
 
 
@@ -169,9 +171,12 @@ def _check_weights(document: Document, agents: tuple[AgentSpec, ...], arenas: tu
     for agent in agents:
         played = [arena for arena in arenas if agent.name in arena.seats.values()]
         criteria = {c for arena in played for c in arena.protocol.criteria}
-        for key in agent.weights:
+        named = [("weights", key) for key in agent.weights] if agent.preferences is None else []
+        named += [("scalariser", key) for key in agent.scalariser.criteria]
+        named += [("preferences", key) for key in (agent.preferences.over if agent.preferences else ())]
+        for field, key in named:
             if played and key not in criteria:
-                where = document.where(("agents", agent.name, "weights", key))
+                where = document.where(("agents", agent.name, field, key))
                 raise UserError(
                     f"{where}: no arena of this agent has that criterion; expected among {', '.join(sorted(criteria))}"
                 )
@@ -182,17 +187,39 @@ def _check_weights(document: Document, agents: tuple[AgentSpec, ...], arenas: tu
             )
 
 
+def _check_process(document: Document, recipe: Recipe) -> None:
+    """Process rewards must be criteria of every arena that trains, and may not be weighed as outcomes too."""
+    for name in recipe.training.process:
+        where = document.where(("training", "process", name))
+        for arena in recipe.arenas:
+            if recipe.learners(arena) and name not in arena.protocol.criteria:
+                raise UserError(
+                    f"{where}: arena {arena.name} has no such criterion; expected among "
+                    f"{', '.join(arena.protocol.criteria)}"
+                )
+        for agent in recipe.agents:
+            if agent.weights.get(name) or name in agent.scalariser.criteria:
+                raise UserError(
+                    f"{where}: agent {agent.name} weighs it as an outcome too; a criterion is one or the other"
+                )
+
+
 def _training(top: Fields) -> TrainingSpec:
     fields = top.child("training")
     assert fields is not None
+    updates = fields.positive("updates", least=0)
     spec = TrainingSpec(
-        fields.positive("updates", least=0),
+        updates,
         fields.positive("groups"),
         fields.positive("group_size"),
         fields.take("baseline", str, "group", BASELINES),
+        read_credit(fields),
+        read_process(fields, updates),
     )
-    if spec.baseline == "group" and spec.group_size < 2:
+    if spec.baseline != "ema" and spec.group_size < 2 and spec.credit.estimator != "branch":
         raise fields.error("group_size", "a group of one has no baseline: expected at least 2, or baseline: ema")
+    if spec.baseline == "ema" and spec.credit.estimator == "branch":
+        raise fields.error("baseline", "branches are compared with each other: expected group or leave_one_out")
     fields.done()
     return spec
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from debate.agents.agent import Agent
 from debate.cast import Cast
 from debate.errors import UserError
 from debate.judging import build_judges, check_judges
-from debate.learning.baselines import Baseline, EmaBaseline, GroupBaseline
+from debate.learning.assigner import CreditAssigner
+from debate.learning.configured import credit_assigner
 from debate.logging import Sink, sinks
 from debate.play import Arena, play
 from debate.progress import Progress, Silent
@@ -25,6 +27,7 @@ from debate.transcript import Episode, Match
 from debate.withdrawal import Withdrawal, mark, marks
 from judges.charter.revocation import frozen_weights
 
+CRITIC = "critic/"
 WAVE = 512  # matches in the air at once: large enough to fill batches, small enough for flat memory
 
 
@@ -42,7 +45,8 @@ class Tally:
         self.episodes += 1
         self.calls += sum(turn.cost.calls for turn in episode.transcript.turns)
         self.calls += sum(verdict.cost.calls for verdict in episode.verdicts)
-        self.tokens += sum(len(turn.tokens or ()) for turn in episode.transcript.turns)
+        # What was replayed from another match was called for, and counted, there.
+        self.tokens += sum(len(turn.tokens or ()) for turn in episode.transcript.turns if turn.cost.calls)
         if episode.failure is not None:
             self.failures[episode.failure.kind] += 1
 
@@ -70,7 +74,7 @@ class Session:
         arenas: by name, in the recipe's order; questions of both splits.
         train_ids, test_ids: arena → question ids.
         cast: every agent.
-        baselines: agent → what its rewards are compared with.
+        credit: agent → what assigns credit to it: baseline, critic, multipliers, plan values.
         population: seat of the main arena → snapshot ids.
         mixture: seat → the meta-strategy over them.
         update: how many updates are done.
@@ -89,7 +93,7 @@ class Session:
     train_ids: dict[str, list[str]]
     test_ids: dict[str, list[str]]
     cast: Cast
-    baselines: dict[str, Baseline]
+    credit: dict[str, CreditAssigner]
     progress: Progress
     population: dict[str, list[str]] = field(default_factory=dict)
     mixture: dict[str, list[float]] = field(default_factory=dict)
@@ -104,13 +108,16 @@ class Session:
 
     # --- playing -----------------------------------------------------------------------------------------------------
 
-    def play(self, stage: str, matches: Iterable[Match], advance: bool = True) -> Iterator[Episode]:
+    def play(
+        self, stage: str, matches: Iterable[Match], advance: bool = True, cast: Mapping[str, Agent] | None = None
+    ) -> Iterator[Episode]:
         """Episodes of planned matches, in order; those already in the store are read, the others played and stored.
 
         Args:
             stage: where they are tallied.
             matches: all of one arena.
             advance: whether the progress moves by one a match.
+            cast: who acts, where it is not simply the run's cast.
         """
         if stage != "train":  # only training is resumed in the middle; other stages are read again from their start
             self.tallies.pop(stage, None)
@@ -120,7 +127,7 @@ class Session:
             missing = [match for match in wave if match.id not in known]
             if missing:
                 arena = self.arenas[missing[0].arena]
-                fresh = asyncio.run(play(arena, missing, self.cast, self.recipe.seed))
+                fresh = asyncio.run(play(arena, missing, cast or self.cast, self.recipe.seed))
                 self.store.put_many(fresh)
                 known.update({episode.match.id: episode for episode in fresh})
             for match in wave:
@@ -130,6 +137,10 @@ class Session:
                 yield episode
             if advance:
                 self.progress.advance(len(wave))
+
+    def training_cast(self) -> Mapping[str, Agent]:
+        """The cast as it plays in training: agents that explore pick their plans by their guides."""
+        return self.cast.exploring({name: c.guide for name, c in self.credit.items() if c.guide is not None})
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
@@ -145,12 +156,14 @@ class Session:
         """Writes the checkpoint of where the run stands now; one of the same update is replaced."""
         arrays: dict[str, Any] = {}
         learners: dict[str, Any] = {}
-        for name, learner in self.cast.learners.items():
-            values, learners[name] = learner.state()
-            arrays.update({f"{name}/{key}": value for key, value in values.items()})
+        credit: dict[str, Any] = {}
+        for kind, owners, states in (("learner", self.cast.learners, learners), ("credit", self.credit, credit)):
+            for name, owner in owners.items():
+                values, states[name] = owner.state()
+                arrays.update({f"{kind}/{name}/{key}": value for key, value in values.items()})
         state = {
             "learners": learners,
-            "baselines": {name: baseline.state() for name, baseline in self.baselines.items()},
+            "credit": credit,
             "population": self.population,
             "mixture": self.mixture,
             "kept": {name: self.cast.kept(name) for name in self.cast.learners},
@@ -174,15 +187,14 @@ class Session:
         self.update = found.update
         self.folder.cut_log(self.update)
         for name, learner in self.cast.learners.items():
-            mine = {k.removeprefix(f"{name}/"): v for k, v in found.arrays.items() if k.startswith(f"{name}/")}
-            learner.load_state(mine, state["learners"][name])
-            self.baselines[name].load(state["baselines"][name])
+            learner.load_state(_under(found.arrays, f"learner/{name}/"), state["learners"][name])
+            self.credit[name].load(_under(found.arrays, f"credit/{name}/"), state["credit"][name])
         self.population = {seat: list(ids) for seat, ids in state["population"].items()}
         self.mixture = {seat: list(p) for seat, p in state["mixture"].items()}
         for name in self.cast.learners:
             for version in state["kept"][name]:
                 snapshot = self.folder.checkpoints.snapshot(f"{name}-v{version}")
-                self.cast.recall(name, version, dict(snapshot.arrays))
+                self.cast.recall(name, version, {k: v for k, v in snapshot.arrays.items() if not k.startswith(CRITIC)})
             self.cast.publish(name)
         self.tallies["train"] = Tally.load(state["tally"])
         self.seconds = state["seconds"]
@@ -239,6 +251,10 @@ class Session:
         recipe = self.paying(spec)
         return {s: a for s, a in recipe.learners(spec).items() if any(recipe.agent(a).weights.values())}
 
+    def frozen(self, spec: ArenaSpec) -> frozenset[str]:
+        """The criteria of an arena that pay nothing any more, since the judge that measures them was withdrawn."""
+        return frozenset(c for one in self.withdrawn if one.arena == spec.name for c in one.criteria)
+
     def unpaid(self, spec: ArenaSpec) -> str:
         """Why an arena has no payoffs to solve for any more; empty where every seat still has some."""
         recipe = self.paying(spec)
@@ -250,6 +266,8 @@ class Session:
     def keep(self, name: str) -> str:
         """Keeps an agent's current version as a snapshot, durably; returns its id."""
         policy, arrays = self.cast.keep(name)
+        heads, _ = self.credit[name].state()  # the critic's heads are stored beside the weights they read
+        arrays = {**arrays, **{f"{CRITIC}{key}": value for key, value in heads.items()}}
         if policy.id not in self.folder.checkpoints.snapshots():
             self.folder.checkpoints.save_snapshot(policy.id, arrays, {"name": name, "version": policy.version})
         return policy.id
@@ -258,6 +276,11 @@ class Session:
     def wall_seconds(self) -> float:
         """Seconds of work so far, earlier sessions included."""
         return self.seconds + time.monotonic() - self.started
+
+
+def _under(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The arrays whose names begin so, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _waves(matches: Iterable[Match], size: int) -> Iterator[list[Match]]:
@@ -318,7 +341,7 @@ def open_session(
             {name: [q.id for q in train] for name, (train, _) in questions.items()},
             {name: [q.id for q in test] for name, (_, test) in questions.items()},
             cast,
-            {name: EmaBaseline() if recipe.training.baseline == "ema" else GroupBaseline() for name in cast.learners},
+            {name: credit_assigner(recipe, name) for name in cast.learners},
             progress or Silent(),
         )
         session.restore()

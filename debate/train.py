@@ -4,27 +4,31 @@ Every update: plan matches, play them, turn rewards into advantages, update ever
 Every few updates: snapshots join the population, and the game they form is solved for the next opponents.
 At the end: a tournament between all snapshots, its equilibrium, the report.
 
-Left out on purpose: parallel actors (one process plays and learns in turn), a critic (rewards are held against the
-group or a moving average), schedules of any kind. Each has its place elsewhere and is not needed to understand this.
+Left out on purpose: parallel actors (one process plays and learns in turn), and how credit is assigned (baselines,
+critics, scalarisers: `debate.learning.assigner`). Each has its place elsewhere and is not needed to understand this.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from debate.agents.replay import Replaying
 from debate.conclude import conclude
 from debate.evaluate import evaluate
 from debate.league.cells import cell_matches, empirical_game
 from debate.league.matchmaking import Lineups, plan_update
 from debate.league.meta import last_profile, meta_strategy, utility_weights
+from debate.league.told import with_preferences
 from debate.learning.batch import TokenBatch
-from debate.learning.credit import assign_credit
-from debate.learning.samples import gather
+from debate.learning.branches import branch_samples, known_replies, plan_forks
+from debate.learning.samples import Sample, gather
+from debate.preference import base_id
 from debate.progress import Progress
 from debate.recipe import ArenaSpec, Recipe
 from debate.session import Session, live_seats, open_session
@@ -85,6 +89,7 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
     learning = session.learners(spec)
     if not learning:  # every criterion here was paid by a judge that may not pay any more
         return []
+    live = {seat: session.cast.live[name].id for seat, name in learning.items()}
     main = spec is recipe.main
     lineups = Lineups(
         live=live_seats(session, spec),
@@ -102,27 +107,49 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
         lineups,
         recipe.seed,
     )
-    episodes = list(session.play("train", plan, advance=False))
-    rows = []
+    cast = session.training_cast()
+    episodes = list(session.play("train", with_preferences(plan, recipe, spec), advance=False, cast=cast))
+    # Where credit is by branches, every turn is played on from, and it is the candidates that are learned from.
+    forks = plan_forks(episodes, live, recipe.training.credit, recipe.seed) if branching(recipe) else []
+    replaying = Replaying(cast, known_replies(forks, episodes, recipe.seed))
+    continued = list(session.play("train", [fork.match for fork in forks], advance=False, cast=replaying))
+    batches, found, left_out = {}, {}, {}
     for name in dict.fromkeys(learning.values()):
-        samples, excluded = gather(episodes, session.cast.live[name].id)
-        credit = assign_credit(samples, recipe.agent(name).weights, session.baselines[name])
-        batch = TokenBatch.from_samples(samples, credit.advantages)
-        metrics = session.cast.learners[name].update(batch) if batch.units else {}
-        for seat in (s for s, agent in learning.items() if agent == name):
-            rows.append(
-                {
-                    **metrics,
-                    "update": session.update + 1,
-                    "arena": arena.name,
-                    "seat": seat,
-                    "agent": name,
-                    "rewards": mean_rewards(episodes, seat, session.cast.live[name].id),
-                    "advantage_spread": dict(credit.spread),
-                    "excluded": dict(excluded),
-                }
-            )
+        learner, policy = session.cast.learners[name], session.cast.live[name].id
+        if branching(recipe):
+            samples, left_out[name] = branch_samples(episodes, forks, continued, policy)
+        else:
+            samples, left_out[name] = gather(episodes, policy)
+        states = partial(states_of, learner)
+        found[name] = session.credit[name].assign(samples, states, session.update, session.frozen(spec))
+        batches[name] = TokenBatch.from_samples(samples, found[name].advantages)
+    metrics = session.cast.update({name: batch for name, batch in batches.items() if batch.units})
+    rows = []
+    for seat, name in learning.items():
+        rows.append(
+            {
+                **metrics.get(name, {}),
+                "update": session.update + 1,
+                "arena": arena.name,
+                "seat": seat,
+                "agent": name,
+                "rewards": mean_rewards(episodes, seat, live[seat]),
+                "advantage_spread": dict(found[name].credit.spread),
+                "excluded": dict(left_out[name]),
+                **found[name].log,
+            }
+        )
     return rows
+
+
+def branching(recipe: Recipe) -> bool:
+    """Whether credit comes from playing on from every turn."""
+    return recipe.training.credit.estimator == "branch"
+
+
+def states_of(learner: Any, samples: Sequence[Sample]) -> Any:
+    """[T, H] a learner's hidden state before each turn of some samples."""
+    return learner.turn_states(TokenBatch.from_samples(samples, np.zeros(len(samples))))
 
 
 def due(session: Session) -> bool:
@@ -163,7 +190,7 @@ def join_population(session: Session, done: int) -> dict[str, Any]:
 
 def mean_rewards(episodes: Sequence[Episode], seat: str, policy: str) -> dict[str, float]:
     """Criterion → mean over the episodes in which this policy sat in this seat; NaN where it was never known."""
-    rows = [e.rewards for e in episodes if e.rewards is not None and e.match.seats[seat] == policy]
+    rows = [e.rewards for e in episodes if e.rewards is not None and base_id(e.match.seats[seat]) == policy]
     if not rows:
         return {}
     values = np.stack([rewards.values[rewards.seats.index(seat)] for rewards in rows])

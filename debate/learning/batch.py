@@ -99,7 +99,10 @@ class TokenBatch:
 
     @classmethod
     def from_samples(
-        cls, samples: Sequence[Sample], advantages: Floats | Sequence[Sequence[float]], context: int = 0
+        cls,
+        samples: Sequence[Sample],
+        advantages: Floats | Sequence[Sequence[float]] | Sequence[Floats],
+        context: int = 0,
     ) -> TokenBatch:
         """Lays out samples as rows.
 

@@ -61,6 +61,42 @@ def turn_gae(rewards: ArrayLike, values: ArrayLike, gamma: float = 1.0, lam: flo
     return discounted_sums(td_errors(rewards, values, gamma), gamma * lam)
 
 
+def gae_columns(rewards: Array, values: Sequence[Array], gamma: float = 1.0, lam: float = 0.9) -> list[Array]:
+    """Advantages of every turn and criterion, for rewards that arrive with the last turn.
+
+    Args:
+        rewards: [N, C] of N episodes; NaN where not known, which makes the whole criterion unknown in that episode.
+        values: N arrays [H_n, C], the critic's value before each turn.
+        gamma: discount of a turn.
+        lam: of the trace.
+
+    Returns:
+        N arrays [H_n, C].
+
+    Raises:
+        ValueError: values that do not fit the rewards.
+    """
+    parts = []
+    for n, (reward, value) in enumerate(zip(rewards, values, strict=True)):
+        if value.ndim != 2 or value.shape[1] != len(reward) or not len(value):
+            raise ValueError(f"episode {n}: expected values of shape [turns, {len(reward)}], got {value.shape}")
+        arriving = np.zeros_like(value)
+        arriving[-1] = reward
+        column = turn_gae(arriving, np.vstack([value, np.zeros((1, len(reward)))]), gamma, lam)
+        parts.append(np.where(np.isfinite(reward), column, np.nan))
+    return parts
+
+
+def scale_by_place(values: Array, place: NDArray[np.int64], epsilon: float = 1e-4) -> Array:
+    """[T, C] values centred and divided by their spread over all turns of their place ([T]); NaN left out.
+
+    A place with a single number is not known.
+    """
+    count, mean, std = moments(values, place)
+    scaled: Array = np.where(count > 1, (values - mean) / (np.nan_to_num(std) + epsilon), np.nan)
+    return scaled
+
+
 def turn_advantages(
     samples: Sequence[Sample],
     values: Sequence[Array],
@@ -92,21 +128,14 @@ def turn_advantages(
         return []
     criteria = samples[0].criteria
     vector = weight_vector(weights, criteria)
-    parts = []
     for sample, value in zip(samples, values, strict=True):
         if value.shape != (len(sample.turns), len(criteria)):
             raise ValueError(
                 f"sample {sample.episode_id!r}: expected values of shape {(len(sample.turns), len(criteria))}, "
                 f"got {value.shape}"
             )
-        # An unknown reward makes its whole criterion unknown in this episode; the others are not touched.
-        rewards = np.zeros_like(value)
-        rewards[-1] = sample.rewards
-        column = turn_gae(rewards, np.vstack([value, np.zeros((1, len(criteria)))]), gamma, lam)
-        parts.append(np.where(np.isfinite(sample.rewards), column, np.nan))
-    flat = np.vstack(parts)
+    parts = gae_columns(np.stack([sample.rewards for sample in samples]), values, gamma, lam)
     lengths = [len(part) for part in parts]
     place = np.repeat(codes([sample.place for sample in samples]), lengths)
-    count, mean, std = moments(flat, place)
-    scaled = np.where(count > 1, (flat - mean) / (np.nan_to_num(std) + epsilon), np.nan)
+    scaled = scale_by_place(np.vstack(parts), place, epsilon)
     return np.split(weighted_sum(scaled, vector), np.cumsum(lengths)[:-1])

@@ -180,6 +180,14 @@ class PolicyGradientLearner:
         """Copies of the trained parameters by name, on the CPU: what is published and stored."""
         return {name: p.detach().to("cpu", copy=True) for name, p in self._parameters.items()}
 
+    def turn_states(self, batch: TokenBatch) -> NDArray[np.float64]:
+        """[N, H] the policy's hidden state before each of a batch's N turns: what a turn critic reads."""
+        from debate.learning.critic import turn_states
+
+        with self._acting():
+            self.model.eval()
+            return turn_states(self.model, batch, self.device, self.config.part_rows or 64)
+
     def set_reference(self) -> None:
         """Makes the current weights the reference of the KL (the magnet)."""
         self._reference = {name: p.detach().clone() for name, p in self._parameters.items()}

@@ -57,6 +57,22 @@ class PlanMemory:
         """The plan with the highest score; ties go to the first."""
         return int(np.argmax(self.scores(prior)))
 
+    def visits(self, prior: ArrayLike, pulls: int) -> Array:
+        """[A] shares of the next `pulls` choices, each earning what its plan is thought to be worth.
+
+        What AlphaZero plays from (Silver et al. 2017): here, so that matches played side by side do not all follow the
+        same plan. A match draws its plan from it with its own seed; nothing depends on what else is played.
+        """
+        if pulls < 1:
+            raise ValueError(f"PlanMemory.visits: expected at least 1 pull, got {pulls}")
+        ahead = PlanMemory(self.plans, self.constant)
+        ahead.counts, ahead.totals = self.counts.copy(), self.totals.copy()
+        for _ in range(pulls):
+            plan = ahead.choose(prior)
+            ahead.record(plan, float(ahead.values[plan]))
+        shares: Array = (ahead.counts - self.counts) / pulls
+        return shares
+
     def record(self, plan: int, reward: float) -> None:
         """Remembers what a plan earned. A reward that is not known must not be recorded.
 

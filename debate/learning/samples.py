@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from debate.preference import base_id, preference_of
 from debate.transcript import Episode, Turn
 from judges.types import Status
 
@@ -26,6 +27,7 @@ class Sample:
         criteria: C names.
         rewards: [C]; NaN exactly where the status is not "ok".
         status: [C].
+        preference: criterion → weight it was told for this match; empty where its weights are fixed.
     """
 
     episode_id: str
@@ -39,6 +41,7 @@ class Sample:
     criteria: tuple[str, ...]
     rewards: NDArray[np.float64]
     status: tuple[Status, ...]
+    preference: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses what must never be trained on.
@@ -136,15 +139,27 @@ def samples_of(episode: Episode, seats: Mapping[str, str] | Sequence[str]) -> li
 def gather(episodes: Iterable[Episode], policy: str) -> tuple[list[Sample], Counter[str]]:
     """Every sample of one policy, and how many of its seats were left out for which reason.
 
+    Where the policy was told a preference (`alice-v3@win=0.3,truth=0.7`), the samples are those of `alice-v3` and say
+    which preference it was.
+
     Returns:
         The samples in the order (episode id, position), and reason → count of seats planned for the policy.
     """
     samples: list[Sample] = []
     excluded: Counter[str] = Counter()
     for episode in episodes:
-        seats = [seat for seat, planned in episode.transcript.seats.items() if planned == policy]
-        samples += samples_of(episode, dict.fromkeys(seats, policy))
-        reasons = (exclusion(episode, seat, policy) for seat in seats)
+        seats = {seat: planned for seat, planned in episode.transcript.seats.items() if base_id(planned) == policy}
+        samples += map(_plain, samples_of(episode, seats))
+        reasons = (exclusion(episode, seat, planned) for seat, planned in seats.items())
         excluded.update(reason for reason in reasons if reason is not None)
     samples.sort(key=lambda sample: (sample.episode_id, sample.position))
     return samples, excluded
+
+
+def _plain(sample: Sample) -> Sample:
+    """The sample under the id of its weights, the preference it was told taken out of it."""
+    told = preference_of(sample.policy)
+    if not told:
+        return sample
+    policy = base_id(sample.policy)
+    return replace(sample, policy=policy, turns=tuple(replace(t, policy=policy) for t in sample.turns), preference=told)

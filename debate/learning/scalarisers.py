@@ -8,8 +8,8 @@ Axis letters: N samples, C criteria.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -56,10 +56,11 @@ def weighted_sum(advantages: Array, weights: Array) -> Array:
 
     Args:
         advantages: [N, C].
-        weights: [C].
+        weights: [C], or [N, C] where each sample has its own.
     """
     used = np.isfinite(advantages) & (weights != 0)
-    total = np.where(used, advantages, 0.0) @ weights
+    known = np.where(used, advantages, 0.0)
+    total = known @ weights if weights.ndim == 1 else (known * weights).sum(axis=1)
     return np.where(used.any(axis=1), total, np.nan)
 
 
@@ -72,6 +73,29 @@ class Linear:
     def combine(self, advantages: Array, rewards: Array, criteria: Sequence[str]) -> Array:
         """See `weighted_sum`."""
         return weighted_sum(advantages, weight_vector(self.weights, criteria))
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Σ_c w_nc A_nc: weights that were drawn for each sample and told to the agent.
+
+    One policy that is conditioned on its preference covers a front (Abels et al., 1809.07803; Yang et al., 1908.08342).
+
+    Attributes:
+        weights: [N, C] ≥ 0, in the order of the criteria.
+    """
+
+    weights: Array
+
+    def combine(self, advantages: Array, rewards: Array, criteria: Sequence[str]) -> Array:
+        """See `weighted_sum`.
+
+        Raises:
+            ValueError: weights of other samples or criteria.
+        """
+        if self.weights.shape != advantages.shape:
+            raise ValueError(f"Drawn: expected weights of shape {advantages.shape}, got {self.weights.shape}")
+        return weighted_sum(advantages, self.weights)
 
 
 @dataclass(frozen=True)
@@ -230,6 +254,11 @@ class Lagrangian:
                 self.multipliers[j] = max(0.0, self.multipliers[j] + self.rate * excess)
         return list(self.multipliers)
 
+    def adopt(self, other: Lagrangian) -> None:
+        """Takes over the multipliers of the constraints that another one has too."""
+        moved = dict(zip((c.criterion for c in other.constraints), other.multipliers, strict=True))
+        self.multipliers = [moved.get(c.criterion, m) for c, m in zip(self.constraints, self.multipliers, strict=True)]
+
     def state(self) -> dict[str, Any]:
         """JSON-able multipliers."""
         return {"multipliers": list(self.multipliers)}
@@ -238,3 +267,26 @@ class Lagrangian:
         """Restores the multipliers."""
         self.multipliers = [float(x) for x in state["multipliers"]]
         self.__post_init__()
+
+
+def without(scalariser: Combination | Utility, frozen: Collection[str]) -> Combination | Utility:
+    """The scalariser as if criteria that pay nothing any more were not among its settings."""
+    if not frozen:
+        return scalariser
+
+    def rest(values: Mapping[str, float]) -> dict[str, float]:
+        return {name: value for name, value in values.items() if name not in frozen}
+
+    if isinstance(scalariser, Lexicographic):
+        order = tuple(name for name in scalariser.order if name not in frozen)
+        return replace(scalariser, order=order, thresholds=rest(scalariser.thresholds))
+    if isinstance(scalariser, Lagrangian):
+        held = [
+            (c, m)
+            for c, m in zip(scalariser.constraints, scalariser.multipliers, strict=True)
+            if c.criterion not in frozen
+        ]
+        return Lagrangian(rest(scalariser.weights), tuple(c for c, _ in held), scalariser.rate, [m for _, m in held])
+    if isinstance(scalariser, Linear | ChebyshevESR | ChebyshevSER):
+        return replace(scalariser, weights=rest(scalariser.weights))
+    return scalariser

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from debate.agents.scripted import SCRIPTS
+from debate.learning.losses import PRESETS
 from debate.reader import Fields
+from debate.recipes.learning import read_explore, read_preferences, read_scalariser
 from debate.recipes.specs import AGENT_KINDS, AgentSpec
 
+LEARNERS = ("auto", "joint", "separate")
 
-def read_agent(name: str, fields: Fields) -> AgentSpec:
-    """One agent's settings, checked."""
+
+def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
+    """One agent's settings, checked; files it names are relative to `folder`."""
     kind = fields.take("kind", str, among=AGENT_KINDS)
     model = {"nano": "nano", "scripted": "scripted", "human": "human"}.get(kind, "")
     script = ""
@@ -23,25 +28,44 @@ def read_agent(name: str, fields: Fields) -> AgentSpec:
         options["rows"] = fields.positive("rows", 16)
         options["bucket"] = fields.positive("bucket", 64)
         options["part_rows"] = fields.positive("part_rows", 4)
+        options["learner"] = fields.take("learner", str, "auto", LEARNERS)
     if kind == "nano":
         options["rows"] = fields.positive("rows", 128)
     if kind in ("nano", "hf"):
         options["device"] = fields.take("device", str, "cpu", ("cpu", "cuda"))
-        options["learning_rate"] = fields.take("learning_rate", float, 1e-3 if kind == "nano" else 1e-5)
-        options["loss"] = fields.take("loss", str, "reinforce")
+        options["learning_rate"] = fields.above("learning_rate", 1e-3 if kind == "nano" else 1e-5)
+        options["loss"] = fields.take("loss", str, "reinforce", PRESETS)
         options["epochs"] = fields.positive("epochs", 1)
         options["entropy"] = fields.take("entropy", float, 0.0)
-        options["max_norm"] = fields.take("max_norm", float, 1.0)
-        options["temperature"] = fields.take("temperature", float, 1.0)
+        options["kl"] = fields.take("kl", float, 0.0)
+        options["magnet_every"] = fields.positive("magnet_every", 0, least=0)
+        options["max_norm"] = fields.above("max_norm", 1.0)
+        options["spike"] = fields.take("spike", float, 0.0)
+        options["patience"] = fields.positive("patience", 10)
+        options["temperature"] = fields.above("temperature", 1.0)
         options["max_tokens"] = fields.positive("max_tokens", 128)
-        for key in ("learning_rate", "max_norm", "temperature"):
-            if options[key] <= 0:
-                raise fields.error(key, f"expected a number above 0, got {options[key]}")
+        for key in ("kl", "spike"):
+            if options[key] < 0:
+                raise fields.error(key, f"expected a number of at least 0, got {options[key]}")
+        start = fields.take("start", str, "")
+        options["start"] = start if not start or start.startswith("/") else str(folder / start)
     if kind == "scripted":
         script = fields.take("script", str, among=SCRIPTS)
     weights = {}
     under = fields.child("weights", optional=True)
     if under is not None:
         weights = {key: under.take(key, float) for key in under.data}
+    if kind not in ("nano", "hf"):
+        fields.done()
+        return AgentSpec(name, kind, model, script, weights, options)
+    scalariser = read_scalariser(fields, weights)
+    preferences = read_preferences(fields)
+    if preferences is not None:
+        if weights or scalariser.kind != "linear":
+            raise fields.error("preferences", "the weights are drawn: give neither weights nor another scalariser")
+        weights = dict.fromkeys(preferences.over, 1.0 / len(preferences.over))
+    if scalariser.kind == "lexicographic" and not weights:
+        weights = {scalariser.order[0]: 1.0}
+    explore = read_explore(fields, folder)
     fields.done()
-    return AgentSpec(name, kind, model, script, weights, options)
+    return AgentSpec(name, kind, model, script, weights, options, scalariser, preferences, explore)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from debate.protocol.spec import DebateProtocol
+from debate.recipes.learning import CreditSpec, ExploreSpec, PreferenceSpec, ProcessSpec, ScalariserSpec
 
 AGENT_KINDS = ("nano", "hf", "scripted", "human")
 JUDGE_KINDS = ("naive_evidence", "llm", "constant")
 META_SOLVERS = ("nash", "uniform", "last")
-BASELINES = ("group", "ema")
+BASELINES = ("group", "leave_one_out", "ema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,12 @@ class AgentSpec:
         kind: "nano", "hf", "scripted" or "human".
         model: name, hub id or folder of an hf model; "nano" for the embedded one.
         script: of a scripted agent.
-        weights: criterion → weight; the agent's preferences, applied late.
+        weights: criterion → weight; the agent's preferences, applied late. League and tournament weigh payoffs by them
+            whatever the scalariser is.
         options: the rest of its settings (device, dtype, lora rank, …), by name.
+        scalariser: how its reward vector becomes one number in training.
+        preferences: set where its weights are drawn in training; `weights` is then their mean.
+        explore: how it picks plans in training; None: as the policy does.
     """
 
     name: str
@@ -34,6 +39,9 @@ class AgentSpec:
     script: str
     weights: Mapping[str, float]
     options: Mapping[str, Any]
+    scalariser: ScalariserSpec = field(default_factory=ScalariserSpec)
+    preferences: PreferenceSpec | None = None
+    explore: ExploreSpec | None = None
 
     @property
     def learns(self) -> bool:
@@ -72,12 +80,21 @@ class ArenaSpec:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSpec:
-    """Updates, each of `groups` groups of `group_size` episodes on one question; what rewards are held against."""
+    """Updates, each of `groups` groups of `group_size` episodes on one question; what rewards are held against.
+
+    Attributes:
+        updates, groups, group_size: how much is played.
+        baseline: "group", "leave_one_out" (RLOO) or "ema" (SPIRAL).
+        credit: who in an episode deserves its reward.
+        process: criteria that are process rewards, each with its schedule.
+    """
 
     updates: int
     groups: int
     group_size: int
-    baseline: Literal["group", "ema"]
+    baseline: Literal["group", "leave_one_out", "ema"]
+    credit: CreditSpec = field(default_factory=CreditSpec)
+    process: Mapping[str, ProcessSpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,62 @@
+"""From a recipe's settings to what assigns credit."""
+
+from __future__ import annotations
+
+from debate.learning.assigner import CreditAssigner
+from debate.learning.baselines import Baseline, EmaBaseline, GroupBaseline
+from debate.learning.plans import PlanGuide
+from debate.learning.scalarisers import (
+    ChebyshevESR,
+    ChebyshevSER,
+    Combination,
+    Constraint,
+    Lagrangian,
+    Lexicographic,
+    Linear,
+    Utility,
+)
+from debate.recipes.specs import AgentSpec, Recipe
+from judges.process import anneal
+
+
+def credit_assigner(recipe: Recipe, agent: str) -> CreditAssigner:
+    """What assigns credit to an agent, as its run begins.
+
+    Raises:
+        UserError: an anchor for plans that cannot be read.
+    """
+    spec = recipe.agent(agent)
+    process = {
+        name: anneal({"start": p.weight, "steps": p.until, "shape": p.shape, "hold": p.hold})
+        for name, p in recipe.training.process.items()
+    }
+    return CreditAssigner(
+        spec.weights,
+        scalariser(spec),
+        baseline(recipe),
+        recipe.training.credit,
+        process,
+        {arena.protocol.name: arena.protocol for arena in recipe.arenas if agent in arena.seats.values()},
+        PlanGuide(spec.explore) if spec.explore is not None else None,
+    )
+
+
+def baseline(recipe: Recipe) -> Baseline:
+    """What an agent's rewards are held against."""
+    if recipe.training.baseline == "ema":
+        return EmaBaseline()
+    return GroupBaseline(leave_one_out=recipe.training.baseline == "leave_one_out")
+
+
+def scalariser(spec: AgentSpec) -> Combination | Utility:
+    """An agent's scalariser; a Lagrangian starts with multipliers of 0."""
+    given = spec.scalariser
+    if given.kind == "chebyshev":
+        kind = ChebyshevESR if given.mode == "esr" else ChebyshevSER
+        return kind(spec.weights, given.ideal)
+    if given.kind == "lexicographic":
+        return Lexicographic(given.order, given.thresholds, given.resolution)
+    if given.kind == "lagrangian":
+        limits = tuple(Constraint(name, k, limit) for name, (k, limit) in given.constraints.items())  # type: ignore[arg-type]
+        return Lagrangian(spec.weights, limits, given.rate)
+    return Linear(spec.weights)
