@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from debate.agents.agent import Agent, Ask
 from debate.errors import UserError
-from debate.play import Arena, record
-from debate.protocol.kernel import Move, Setup, State, choices, legal, released, step, to_move, view
+from debate.play import Arena, record, transcript_of
+from debate.protocol.decide import seat_verdicts
+from debate.protocol.kernel import Move, Setup, State, answers, choices, legal, probabilities, step, to_move, view
+from debate.protocol.spec import CHANCE
+from debate.records import pay
 from debate.seeds import derive
 from debate.text_games.protocol import GameProtocol
-from debate.transcript import Transcript
 from debate.views import conversation
 from games.extensive.tree import TERMINAL, ExtensiveGame
-from judges.rewards import measure_rewards
-from judges.types import Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +183,8 @@ class _Position:
 
     def player(self) -> int | None:
         seats = to_move(self.state)
+        if seats == (CHANCE,):
+            return None
         return self.context.arena.protocol.seats.index(seats[len(self.chosen)]) if seats else TERMINAL
 
     def _legal(self) -> list[int]:
@@ -196,13 +198,16 @@ class _Position:
         seat = to_move(self.state)[len(self.chosen)]
         setup = self.state.setup
         seen = " ".join(f"{event.seat}:{event.text}" for event in view(self.state, seat))
-        name = f"{seat}|{setup.question.id}|{setup.answers.get(seat)}|{self.state.slot}|{seen}"
+        name = f"{seat}|{setup.question.id}|{answers(self.state)[seat]}|{self.state.slot}|{seen}"
         self.context.positions.setdefault(name, (seat, self.state))
         return name
 
     def child(self, action: int) -> _Position:
-        chosen = (*self.chosen, self._legal()[action])
         seats = to_move(self.state)
+        if seats == (CHANCE,):
+            drawn = [option for option, weight in enumerate(probabilities(self.state)) if weight > 0]
+            return _Position(self.context, step(self.state, {CHANCE: Move(option=drawn[action])}))
+        chosen = (*self.chosen, self._legal()[action])
         if len(chosen) < len(seats):
             return _Position(self.context, self.state, chosen)
         offered = len(choices(self.state))
@@ -213,29 +218,17 @@ class _Position:
         return _Position(self.context, step(self.state, moves))
 
     def chance(self) -> Sequence[tuple[str, float]]:
-        raise AssertionError("chance moves only at the root")
+        weights = probabilities(self.state)
+        return [(text, weight) for text, weight in zip(choices(self.state), weights, strict=True) if weight > 0]
 
     def returns(self) -> NDArray[np.float64]:
-        arena, setup = self.context.arena, self.state.setup
-        transcript = Transcript(
-            "",
-            arena.protocol.name,
-            setup.question.id,
-            0,
-            {},
-            setup.answers,
-            setup.question.question,
-            setup.question.options,
-            (),
-            released(self.state),
-            setup.question.material if arena.protocol.decision.sees_material else "",
-        )
-        verdicts: tuple[Verdict, ...] = ()
+        arena = self.context.arena
+        transcript = transcript_of(self.state)
+        verdicts = tuple(seat_verdicts(self.state))
         if arena.protocol.decision.by == "judge":
             verdicts = tuple(self.context.runner.run(judge(transcript.case())) for judge in arena.judges)  # type: ignore[arg-type]
-        rewards = measure_rewards(
-            {name: arena.rules[name] for name in self.context.criteria}, record(self.state, transcript, verdicts)
-        )
+        rules = {name: arena.rules[name] for name in self.context.criteria}
+        rewards = pay(arena.protocol, rules, record(self.state, transcript, verdicts))
         if not np.isfinite(rewards.values).all():
             raise UserError(f"criterion not known at the end {self.information()!r}: {rewards.status}")
         return rewards.values

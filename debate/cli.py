@@ -300,7 +300,7 @@ def _protocols_check(arguments: argparse.Namespace) -> int:
     from debate.protocol.load import load_protocol
 
     protocol = load_protocol(arguments.protocol)
-    print(f"{protocol.name}: valid; {len(protocol.schedule)} slots, seats {', '.join(protocol.seats)}")
+    print(f"{protocol.name}: valid; {len(protocol.slots)} slots, seats {', '.join(protocol.seats)}")
     return 0
 
 

@@ -55,8 +55,8 @@ def per_match(recipe: Recipe, arena: ArenaSpec) -> tuple[int, int]:
     if isinstance(arena.protocol, GameProtocol):
         models = any(recipe.agent(name).learns for name in arena.seats.values())
         return (arena.protocol.longest_game,) * 2 if models else (0, 0)
-    for slot in arena.protocol.schedule:
-        for seat in slot.seats:
+    for slot in arena.protocol.longest():
+        for seat in slot.seats if slot.kind != "chance" else ():
             agent = recipe.agent(arena.seats[seat])
             if agent.learns:
                 calls += 1

@@ -79,7 +79,7 @@ def scripted_accuracy(session: Session) -> dict[str, float]:
 
 
 def _only_reveals(protocol: DebateProtocol) -> bool:
-    return bool(protocol.schedule) and all(slot.reveal for slot in protocol.schedule)
+    return bool(protocol.slots) and all(slot.reveal for slot in protocol.slots)
 
 
 def judge_alone(session: Session, show_material: bool) -> float:

@@ -7,21 +7,36 @@ randomness is named by (run seed, match, slot, seat), so the result does not dep
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from debate.acts import acts_of
 from debate.agents.agent import Agent, Ask, Reply
-from debate.protocol.kernel import Move, Setup, State, finals, released, step, to_move, view
-from debate.protocol.spec import DebateProtocol
+from debate.errors import UserError
+from debate.protocol.decide import seat_verdicts
+from debate.protocol.kernel import (
+    Move,
+    Setup,
+    State,
+    allowance,
+    answers,
+    probabilities,
+    released,
+    step,
+    to_move,
+    view,
+)
+from debate.protocol.references import needs_secret
+from debate.protocol.spec import CHANCE, DebateProtocol
 from debate.questions import Question
-from debate.seeds import derive, unit
+from debate.records import decided, measures, pay, record
+from debate.seeds import derive, draw, unit
 from debate.text_games.protocol import GameProtocol
 from debate.transcript import Episode, Failure, Match, Transcript, Turn
-from debate.views import news, opening
-from judges.rewards import RewardRule, measure_rewards
-from judges.types import Case, Cost, Judge, Message, Record, Verdict
+from debate.views import news, opening, own_words, remembered
+from judges.rewards import RewardRule
+from judges.types import Case, Cost, Judge, Message, Verdict
+
+__all__ = ["Arena", "ask_judge", "assign", "measures", "play", "record", "set_up", "total_cost"]
 
 
 @dataclass(frozen=True)
@@ -43,15 +58,23 @@ class Arena:
     rules: Mapping[str, RewardRule]
 
 
+PASS = Reply(stop_reason="budget")
+
+
 @dataclass
 class _Live:
-    """One match in progress. `rows` holds the ids of each seat's current training row."""
+    """One match in progress.
+
+    `told`: how many events each seat was told. `rows`: the ids of its current training row. `marks`: (slot, messages,
+    told) after each of its moves, from which a memory-isolated copy of it starts.
+    """
 
     match: Match
     state: State
     messages: dict[str, list[Message]]
     told: dict[str, int]
     rows: dict[str, list[int]]
+    marks: dict[str, list[tuple[int, int, int]]]
     turns: list[Turn] = field(default_factory=list)
     failure: Failure | None = None
 
@@ -80,62 +103,126 @@ async def play(arena: Arena, matches: Sequence[Match], cast: Mapping[str, Agent]
 
 
 def assign(protocol: DebateProtocol, question: Question, match: Match, seed: int) -> dict[str, int | None]:
-    """Seat → index of the option it must defend, by the match's plan, else by the role's rule."""
-    answers: dict[str, int | None] = {}
+    """Seat → index of the option it must defend from the start, by the match's plan, else by the role's rule."""
+    given: dict[str, int | None] = {}
     for role in protocol.roles:
         for index, seat in enumerate(role.seats):
-            if role.answers == "none" or not question.options:
-                answers[seat] = None
+            if role.answers in ("none", "opposes") or not question.options:
+                given[seat] = None
             elif seat in match.answers:
-                answers[seat] = match.answers[seat]
+                given[seat] = match.answers[seat]
             elif role.answers == "by_seat":
-                answers[seat] = index % len(question.options)
+                given[seat] = index % len(question.options)
             else:
-                answers[seat] = int(unit(derive(seed, match.id, seat, "answer")) * len(question.options))
-    return answers
+                given[seat] = int(unit(derive(seed, match.id, seat, "answer")) * len(question.options))
+    return given
+
+
+def set_up(
+    protocol: DebateProtocol, question: Question, match_id: str, given: Mapping[str, int | None], seed: int
+) -> Setup:
+    """What is fixed before the first move of a match of a run with this seed.
+
+    Raises:
+        UserError: the question lacks the secret that the protocol is about.
+    """
+    if needs_secret(protocol) and not (question.gold and question.gold.strip()):
+        raise UserError(
+            f"protocol {protocol.name} is about a secret, and question {question.id!r} has none: "
+            "expected its field 'gold'"
+        )
+    return Setup(protocol, question, given, derive(seed, match_id, "rules"))
 
 
 def _start(arena: Arena, match: Match, cast: Mapping[str, Agent], seed: int) -> _Live:
     question = arena.questions[match.question_id]
     protocol = arena.protocol
-    setup = Setup(protocol, question, assign(protocol, question, match, seed))
+    setup = set_up(protocol, question, match.id, assign(protocol, question, match, seed), seed)
     seats = protocol.seats
     first = {seat: [opening(setup, seat, cast[match.seats[seat]].speaker.style)] for seat in seats}
-    return _Live(match, State(setup), first, dict.fromkeys(seats, 0), {seat: [] for seat in seats})
+    one = _Live(
+        match, State(setup), first, dict.fromkeys(seats, 0), {seat: [] for seat in seats}, {seat: [] for seat in seats}
+    )
+    _draw_chance(one, seed)
+    return one
+
+
+def _draw_chance(one: _Live, seed: int) -> None:
+    """Plays chance slots, by the match's seed, up to the next slot that waits for somebody."""
+    while one.failure is None and (slot := one.state.current) is not None and slot.kind == "chance":
+        before = one.state
+        try:
+            weights = probabilities(before)
+        except ValueError as error:
+            one.failure = Failure("chance", CHANCE, str(error))
+            return
+        option = draw(weights, derive(seed, one.match.id, before.slot, CHANCE))
+        one.state = step(before, {CHANCE: Move(option=option, probabilities=weights)})
+        event = one.state.events[-1]
+        one.turns.append(
+            Turn(
+                CHANCE,
+                CHANCE,
+                slot.phase,
+                before.slot,
+                "",
+                event.text,
+                option=option,
+                probabilities=weights,
+                stop_reason="choice",
+                where=slot.id,
+            )
+        )
 
 
 async def _advance(waiting: Sequence[_Live], cast: Mapping[str, Agent], seed: int) -> None:
     """Plays one slot of every waiting match."""
     queues: dict[int, tuple[Agent, list[tuple[_Live, Ask]]]] = {}
+    replies: dict[int, dict[str, Reply]] = {}
     for one in waiting:
+        mine = replies.setdefault(id(one), {})
         for seat in to_move(one.state):
+            left = allowance(one.state, seat)
+            if left == 0:
+                mine[seat] = PASS
+                continue
             agent = cast[one.match.seats[seat]]
-            one.messages[seat] += news(one.state, seat, one.told[seat], agent.speaker.style)
-            one.told[seat] = len(view(one.state, seat))
             move_seed = derive(seed, one.match.id, one.state.slot, seat)
-            ask = Ask(one.state, seat, agent.policy.id, tuple(one.messages[seat]), move_seed)
+            messages = _messages(one, seat, agent)
+            ask = Ask(one.state, seat, agent.policy.id, messages, move_seed, left)
             queues.setdefault(id(agent.speaker), (agent, []))[1].append((one, ask))
     answered = await asyncio.gather(*(agent.speaker([ask for _, ask in queue]) for agent, queue in queues.values()))
-    replies: dict[int, dict[str, Reply]] = {}
     for (_, queue), batch in zip(queues.values(), answered, strict=True):
         for (one, ask), reply in zip(queue, batch, strict=True):
-            replies.setdefault(id(one), {})[ask.seat] = reply
+            replies[id(one)][ask.seat] = reply
     for one in waiting:
         _apply(one, replies[id(one)])
+        _draw_chance(one, seed)
+
+
+def _messages(one: _Live, seat: str, agent: Agent) -> tuple[Message, ...]:
+    """The conversation a seat moves in, brought up to date; that of a copy is made for this slot only."""
+    slot, style = one.state.current, agent.speaker.style
+    assert slot is not None
+    if slot.recall:
+        length, told = remembered(one.state, one.marks[seat])
+        return (*one.messages[seat][:length], *news(one.state, seat, told, style))
+    one.messages[seat] += news(one.state, seat, one.told[seat], style)
+    one.told[seat] = len(view(one.state, seat))
+    return tuple(one.messages[seat])
 
 
 def _apply(one: _Live, replies: Mapping[str, Reply]) -> None:
     one.failure = next((reply.failure for reply in replies.values() if reply.failure), None)
     before = one.state
     if one.failure is None:
-        moves = {seat: Move(reply.text, reply.option, reply.probabilities) for seat, reply in replies.items()}
-        one.state = step(before, moves)
+        one.state = step(before, {seat: _move(reply) for seat, reply in replies.items()})
     events = {event.seat: event for event in one.state.events[len(before.events) :]}
     slot = before.current
     assert slot is not None
     for seat in slot.seats:
         reply, event = replies[seat], events.get(seat)
-        read, fresh = _row(one.rows[seat], reply)
+        read, fresh = _row(one.rows[seat], reply, anew=bool(slot.recall))
         shown = event is not None and event.visibility == "public"
         words = event.text if event else reply.text
         one.turns.append(
@@ -158,18 +245,31 @@ def _apply(one: _Live, replies: Mapping[str, Reply]) -> None:
                 fresh,
                 reply.stop_reason,
                 reply.cost,
+                event.cut if event else 0,
+                event.forged if event else 0,
+                event.excess if event else 0,
+                slot.id,
             )
         )
-        if event is not None and event.visibility != "ephemeral":
-            one.messages[seat].append(Message("assistant", event.text, reply.tokens))
+        if event is None or event.recalled or event.passed:
+            continue
+        if event.visibility != "ephemeral":
+            own = own_words(before.setup.protocol, event)
+            one.messages[seat].append(Message("assistant", own, reply.tokens))
+        one.marks[seat].append((before.slot, len(one.messages[seat]), one.told[seat]))
 
 
-def _row(row: list[int], reply: Reply) -> tuple[tuple[int, ...] | None, bool]:
+def _move(reply: Reply) -> Move:
+    tokens = None if reply.tokens is None else len(reply.tokens)
+    return Move(reply.text, reply.option, reply.probabilities, tokens, reply.stop_reason == "budget")
+
+
+def _row(row: list[int], reply: Reply, anew: bool = False) -> tuple[tuple[int, ...] | None, bool]:
     """What was read since the row's last token, and whether a new row had to begin; the row is brought up to date."""
     prompt = reply.prompt_tokens
     if prompt is None:
         return None, False
-    fresh = bool(row) and tuple(row) != prompt[: len(row)]
+    fresh = bool(row) and (anew or tuple(row) != prompt[: len(row)])
     if fresh:
         row.clear()
     read = prompt[len(row) :]
@@ -179,7 +279,7 @@ def _row(row: list[int], reply: Reply) -> tuple[tuple[int, ...] | None, bool]:
 
 
 async def _judge(arena: Arena, live: Sequence[_Live], seed: int) -> list[Episode]:
-    transcripts = [_transcript(arena, one, seed) for one in live]
+    transcripts = [_transcript(one, seed) for one in live]
     whole = [i for i, one in enumerate(live) if one.failure is None]
     verdicts: dict[int, list[Verdict]] = {i: [] for i in whole}
     if arena.protocol.decision.by == "judge":
@@ -188,13 +288,15 @@ async def _judge(arena: Arena, live: Sequence[_Live], seed: int) -> list[Episode
             answers = await ask_judge(judge, cases)
             for i, verdict in zip(whole, answers, strict=True):
                 verdicts[i].append(verdict)
-    elif arena.protocol.decision.by == "seat":
+    else:
         for i in whole:
-            verdicts[i] = _decisions(live[i])
+            verdicts[i] = seat_verdicts(live[i].state)
     episodes = []
     for i, one in enumerate(live):
         given = tuple(verdicts.get(i, ()))
-        rewards = measure_rewards(arena.rules, record(one.state, transcripts[i], given)) if i in verdicts else None
+        rewards = None
+        if i in verdicts:
+            rewards = pay(arena.protocol, arena.rules, record(one.state, transcripts[i], given))
         episodes.append(Episode(one.match, transcripts[i], given, rewards))
     return episodes
 
@@ -207,82 +309,37 @@ async def ask_judge(judge: Judge, cases: Sequence[Case]) -> Sequence[Verdict]:
     return await asyncio.gather(*(judge(case) for case in cases))
 
 
-def _decisions(one: _Live) -> list[Verdict]:
-    return [
-        Verdict(f"seat {event.seat}", event.probabilities) for event in one.state.events if event.kind == "decision"
-    ]
+def _transcript(one: _Live, seed: int) -> Transcript:
+    return transcript_of(one.state, one.match.id, seed, one.match.seats, tuple(one.turns), one.failure)
 
 
-def _transcript(arena: Arena, one: _Live, seed: int) -> Transcript:
-    setup = one.state.setup
+def transcript_of(
+    state: State,
+    match_id: str = "",
+    seed: int = 0,
+    seats: Mapping[str, str] | None = None,
+    turns: tuple[Turn, ...] = (),
+    failure: Failure | None = None,
+) -> Transcript:
+    """What is recorded of a match at a position; by default only what a judge's case is made of."""
+    setup, decision = state.setup, state.setup.protocol.decision
+    asked, offered = decided(state) if decision.question or decision.options else ("", ())
     return Transcript(
-        one.match.id,
+        match_id,
         setup.protocol.name,
         setup.question.id,
         seed,
-        one.match.seats,
-        setup.answers,
+        seats or {},
+        answers(state),
         setup.question.question,
         setup.question.options,
-        tuple(one.turns),
-        released(one.state),
-        setup.question.material if setup.protocol.decision.sees_material else "",
-        one.failure,
+        turns,
+        released(state),
+        setup.question.material if decision.sees_material else "",
+        failure,
+        asked=asked,
+        offered=offered,
     )
-
-
-def record(state: State, transcript: Transcript, verdicts: tuple[Verdict, ...]) -> Record:
-    """What the reward rules read of a finished match."""
-    question, seats = state.setup.question, state.setup.protocol.seats
-    last = finals(state)
-    gold = question.gold
-    if gold is None and question.label is not None:
-        gold = question.options[question.label]
-    return Record(
-        transcript.case(),
-        verdicts,
-        question.label,
-        seats,
-        tuple(state.setup.answers[seat] for seat in seats),
-        measures(state.setup.protocol, transcript.turns),
-        gold,
-        tuple(last[seat] for seat in seats),
-        roles=tuple(state.setup.protocol.role_of(seat).name for seat in seats),
-        acts=acts_of(state),
-        options=question.options,
-    )
-
-
-def measures(protocol: DebateProtocol, turns: Sequence[Turn]) -> dict[str, tuple[float, ...]]:
-    """Name → [S] what can be counted of a match without a judge; NaN where it does not apply.
-
-    `tokens` and `words` said, `validity` (share of picks that were legal), `format` (share of speeches that are not
-    empty, ended by themselves and kept the slot's word limit).
-    """
-    columns: dict[str, list[float]] = {"tokens": [], "words": [], "validity": [], "format": []}
-    for seat in protocol.seats:
-        own = [turn for turn in turns if turn.seat == seat]
-        speeches = [turn for turn in own if turn.option is None]
-        known = all(turn.tokens is not None for turn in own)
-        columns["tokens"].append(float(sum(len(turn.tokens or ()) for turn in own)) if known else math.nan)
-        columns["words"].append(float(sum(_words(turn) for turn in speeches)))
-        columns["validity"].append(_mean(turn.legal for turn in own if turn.legal is not None))
-        columns["format"].append(_mean(_well_formed(protocol, turn) for turn in speeches))
-    return {name: tuple(values) for name, values in columns.items()}
-
-
-def _words(turn: Turn) -> int:
-    return len((turn.public or turn.private).split())
-
-
-def _well_formed(protocol: DebateProtocol, turn: Turn) -> bool:
-    limit = protocol.schedule[turn.slot].words
-    return 0 < _words(turn) <= (limit or math.inf) and turn.stop_reason == "stop"
-
-
-def _mean(values: Iterable[bool]) -> float:
-    known = list(values)
-    return sum(known) / len(known) if known else math.nan
 
 
 def total_cost(episodes: Iterable[Episode]) -> Cost:

@@ -51,7 +51,7 @@ def play_one(
         UserError: anything of it does not exist or does not fit.
     """
     protocol = load_protocol(name, dict(_pair(setting, "--set", yaml.safe_load) for setting in settings))
-    reveals = any(slot.reveal for slot in protocol.schedule)
+    reveals = any(slot.reveal for slot in protocol.slots)
     example = None if reveals else find_example(protocol.name)
     dealt = isinstance(protocol, GameProtocol)
     chosen = deal(seed) if dealt else _question(data, question, reveals, seed, example)

@@ -5,6 +5,7 @@ No result can depend on the order in which draws happen to be made, nor on what 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -24,3 +25,13 @@ def generator(seed: int, *parts: object) -> np.random.Generator:
 def unit(seed: int) -> float:
     """One uniform number in [0, 1) from a derived seed: its top 53 bits."""
     return (seed >> 10) / (1 << 53)
+
+
+def draw(probabilities: Sequence[float], seed: int) -> int:
+    """The index that one uniform number from `seed` selects (inverse of the cumulative distribution)."""
+    mark, total = unit(seed), 0.0
+    for index, probability in enumerate(probabilities):
+        total += probability
+        if mark < total:
+            return index
+    return max(i for i, p in enumerate(probabilities) if p > 0)  # rounding left the sum just under the mark

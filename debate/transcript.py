@@ -10,7 +10,7 @@ from judges.rewards import Rewards
 from judges.types import Case, Cost, Quote, Statement, Verdict
 
 VERSION = 1
-StopReason = Literal["stop", "length", "choice", "error"]
+StopReason = Literal["stop", "length", "choice", "budget", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One speech, pick or decision of one seat.
+    """One speech, pick or decision of one seat; or what chance drew (seat and role "chance", no policy).
 
     Attributes:
-        seat: who moved. role: its role. phase: the slot's phase. slot: the slot's number in the unrolled schedule.
+        seat: who moved. role: its role. phase: the slot's phase. slot: running number of the slot in the match.
         policy: id of the policy that moved.
         public: the words others may read (subject to channel and visibility). private: words only the author keeps.
         quotes: what code verified of it.
@@ -73,8 +73,10 @@ class Turn:
         choices: token ids of every choice of a pick, None where hidden or where the turn was a speech.
         probabilities: of the choices, for a decision; empty otherwise.
         fresh: whether this turn starts a new training row (the view could not be a continuation of the last one).
-        stop_reason: "stop", "length", "choice" or "error".
+        stop_reason: "stop", "length", "choice", "budget" (nothing was left to speak with: it passed) or "error".
         cost: what the turn cost.
+        cut: words that the budget cut off. forged: marks and control tokens made inert. excess: quotes over budget.
+        where: id of the slot in the protocol: `protocol.slots[turn.where]`.
     """
 
     seat: str
@@ -95,6 +97,10 @@ class Turn:
     fresh: bool = False
     stop_reason: StopReason = "stop"
     cost: Cost = Cost()
+    cut: int = 0
+    forged: int = 0
+    excess: int = 0
+    where: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +118,9 @@ class Transcript:
 
     Attributes:
         id: the match id. protocol: its name. question_id: the question. seed: the run's seed.
-        seats: seat → policy id. answers: seat → option index it defends (None: none).
-        question, options: as shown publicly. released: public statements in the order of release.
+        seats: seat → policy id. answers: seat → option index it defended at the end (None: none).
+        question, options: as shown publicly. asked, offered: what is decided instead, where the protocol has options or
+            a question of its own; empty otherwise. released: public statements in the order of release.
         turns: everything that happened, private words included.
         error: the failure that ended it; None when it was played to the end.
     """
@@ -131,10 +138,12 @@ class Transcript:
     material: str = ""
     error: Failure | None = None
     version: int = VERSION
+    asked: str = ""
+    offered: tuple[str, ...] = ()
 
     def case(self) -> Case:
         """The public, anonymised projection that a judge sees."""
-        return Case(self.question, self.options, self.released, self.material)
+        return Case(self.asked or self.question, self.offered or self.options, self.released, self.material)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,19 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from debate.protocol.kernel import Event, Setup, State, choices, to_move, view
+from debate.protocol.conditions import reference, secret
+from debate.protocol.kernel import (
+    Event,
+    Setup,
+    State,
+    answers,
+    choices,
+    claim,
+    labels,
+    recall_end,
+    to_move,
+    view,
+)
+from debate.protocol.spec import DebateProtocol, Drawn, Prompt, Slot
 from judges.types import Message
 
 Style = Literal["chat", "compact"]
+Marks = Sequence[tuple[int, int, int]]
 
 
 def opening(setup: Setup, seat: str, style: Style) -> Message:
     """The system message: what the seat's role is told, with what it is given filled in."""
-    role, question = setup.protocol.role_of(seat), setup.question
-    answer = setup.answers.get(seat)
-    known = {
-        name: "" for name in ("question", "options", "material", "items", "answer", "answer_index", "other_answer")
-    }
+    return Message("system", _filled(setup.protocol.role_of(seat).prompt, State(setup), seat, style).strip())
+
+
+def _filled(prompt: Prompt, state: State, seat: str, style: Style) -> str:
+    """A template in one style, its placeholders replaced by what the seat may see of the question."""
+    template = prompt.compact if style == "compact" else prompt.chat
+    if "{" not in template and "}" not in template:
+        return template
+    role, question = state.setup.protocol.role_of(seat), state.setup.question
+    slot = state.current
+    known = dict.fromkeys(("question", "options", "material", "items", "secret", "truth"), "")
+    known |= dict.fromkeys(("answer", "answer_index", "other_answer"), "")
+    known |= {"seat": seat, "level": str(slot.level if slot else 0)}
     if "question" in role.sees:
         known["question"] = question.question
     if "options" in role.sees:
@@ -26,12 +48,18 @@ def opening(setup: Setup, seat: str, style: Style) -> Message:
         known["material"] = question.material
     if "items" in role.sees:
         known["items"] = ("" if style == "compact" else ", ").join(question.items)
+    if "secret" in role.sees:
+        known["secret"] = secret(question)
+    if role.sees & {"truth", "label"}:
+        known["truth"] = reference(question) or ""
+    answer = answers(state)[seat]
     if "answer" in role.sees and answer is not None:
         known["answer"] = question.options[answer]
         known["answer_index"] = str(answer)
         known["other_answer"] = " / ".join(o for i, o in enumerate(question.options) if i != answer)
-    template = role.prompt.compact if style == "compact" else role.prompt.chat
-    return Message("system", template.format(seat=seat, **known).strip())
+    if "{claim" in template:
+        known["claim"] = claim(state)
+    return template.format(**known)
 
 
 def heard(event: Event, style: Style) -> Message:
@@ -39,6 +67,13 @@ def heard(event: Event, style: Style) -> Message:
     if style == "compact":
         return Message("user", f"{event.seat}{event.text}")
     return Message("user", f"{event.seat} ({event.phase}):\n{event.text}")
+
+
+def own_words(protocol: DebateProtocol, event: Event) -> str:
+    """What a seat's own move reads like to itself: the words, or the label that it picked."""
+    if event.option is not None and isinstance(protocol.slots[event.where].choices, Drawn):
+        return str(event.option + 1)
+    return event.text
 
 
 def news(state: State, seat: str, known: int, style: Style) -> tuple[Message, ...]:
@@ -51,22 +86,55 @@ def news(state: State, seat: str, known: int, style: Style) -> tuple[Message, ..
         style: chat or compact.
 
     Returns:
-        One message for each new event of others, then (chat only) what is asked for now.
+        One message for each new event of others, then what is asked for now (compact: only where the slot says it).
     """
-    messages = [heard(event, style) for event in view(state, seat)[known:] if event.seat != seat]
+    messages = [heard(event, style) for event in view(state, seat)[known:] if event.seat != seat or event.recalled]
     slot = state.current
     assert slot is not None and seat in to_move(state)
+    asked = _filled(slot.instruction, state, seat, style)
+    if slot.plan == "speak":
+        asked = "\n".join(filter(None, (asked, _planned(state, seat, style))))
     if style == "compact":
-        if slot.instruction.compact:
-            messages.append(Message("user", slot.instruction.compact))
-        return tuple(messages)
-    asked = slot.instruction.chat
-    if slot.kind in ("choice", "decision"):
-        asked += "\nPick one of: " + ", ".join(choices(state))
+        return (*messages, Message("user", asked)) if asked else tuple(messages)
+    asked += _rules(state, slot, seat)
+    return (*messages, Message("user", asked.strip() or f"{slot.phase}:"))
+
+
+def _planned(state: State, seat: str, style: Style) -> str:
+    """The instruction of the plan move that the seat has just picked."""
+    slots = state.setup.protocol.slots
+    picked = next(e.text for e in reversed(state.events) if e.seat == seat and slots[e.where].plan == "pick")
+    return _filled(state.setup.protocol.role_of(seat).options[picked], state, seat, style)
+
+
+def _rules(state: State, slot: Slot, seat: str) -> str:
+    """What a chat model is told of a slot's form."""
+    told = ""
+    if slot.plan == "pick":
+        options = state.setup.protocol.role_of(seat).options
+        told += "".join(f"\n{name}: {_filled(options[name], state, seat, 'chat')}" for name in choices(state))
+    if isinstance(slot.choices, Drawn):
+        told += "\nPick one of these by its number:"
+        told += "".join(f"\n{label}. {text}" for label, text in zip(labels(state), choices(state), strict=True))
+    elif slot.kind in ("choice", "decision"):
+        told += "\nPick one of: " + ", ".join(choices(state))
     if slot.words:
-        asked += f"\nUse at most {slot.words} words."
-    messages.append(Message("user", asked.strip() or f"{slot.phase}:"))
-    return tuple(messages)
+        told += f"\nUse at most {slot.words} words."
+    if slot.parts:
+        told += f"\nWrite each part on a line of its own, at most {slot.parts} lines."
+    return told
+
+
+def remembered(state: State, marks: Marks) -> tuple[int, int]:
+    """(messages, told): where the conversation of a memory-isolated copy of the seat to move ends.
+
+    Args:
+        state: the position; its slot has `recall`.
+        marks: (slot, messages, told) after each of the seat's own moves: how long its conversation was then, and how
+            many events it had been told.
+    """
+    end = recall_end(state)
+    return next(((messages, told) for slot, messages, told in reversed(marks) if slot <= end), (1, 0))
 
 
 def conversation(state: State, seat: str, style: Style, own: Sequence[Message] = ()) -> tuple[Message, ...]:
@@ -82,15 +150,21 @@ def conversation(state: State, seat: str, style: Style, own: Sequence[Message] =
     messages = [opening(setup, seat, style)]
     kept = list(own)
     told = 0
-    for number, slot in enumerate(setup.protocol.schedule[: state.slot + 1]):
-        if seat not in slot.seats:
+    marks = []
+    for mine in state.events:
+        if mine.seat != seat or mine.recalled or mine.passed:
             continue
-        past = State(setup, number, tuple(event for event in state.events if event.slot < number))
+        past = State(setup, mine.slot, tuple(e for e in state.events if e.slot < mine.slot), mine.cursor)
         messages += news(past, seat, told, style)
         told = len(view(past, seat))
-        if number < state.slot:
-            mine = next(e for e in state.events if e.slot == number and e.seat == seat)
-            message = kept.pop(0) if kept else Message("assistant", mine.text)
-            if mine.visibility != "ephemeral":  # not even its author keeps a scratchpad
-                messages.append(message)
-    return tuple(messages)
+        message = kept.pop(0) if kept else Message("assistant", own_words(setup.protocol, mine))
+        if mine.visibility != "ephemeral":  # not even its author keeps a scratchpad
+            messages.append(message)
+        marks.append((mine.slot, len(messages), told))
+    slot = state.current
+    if slot is None or seat not in slot.seats:
+        return tuple(messages)
+    if slot.recall:
+        length, told = remembered(state, marks)
+        messages = messages[:length]
+    return (*messages, *news(state, seat, told, style))

@@ -22,6 +22,7 @@ class Ask:
         policy: id of the policy asked for.
         messages: the seat's conversation, its own words carried as sampled ids.
         seed: all randomness of the move.
+        left: tokens that the match's budget leaves for a speech; None where nothing limits it.
     """
 
     state: State
@@ -29,6 +30,7 @@ class Ask:
     policy: str
     messages: tuple[Message, ...]
     seed: int
+    left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from debate.agents.agent import Agent, Ask, Reply, Speaker
-from debate.agents.language import draw
 from debate.preference import base_id
 from debate.protocol.kernel import choices
-from debate.seeds import derive
+from debate.seeds import derive, draw
 from debate.views import Style
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from debate.agents.agent import Ask, Reply
-from debate.protocol.kernel import choices
-from debate.seeds import derive, unit
+from debate.protocol.kernel import labels
+from debate.seeds import derive, draw
 from debate.transcript import Failure
 from debate.views import Style
 from judges.types import Completer, Completion, Request, Sampling
@@ -39,10 +39,13 @@ class LanguageSpeaker:
         """What the engine is asked: to score the slot's choices, or to speak."""
         slot = ask.state.current
         assert slot is not None
-        offered = choices(ask.state)
+        offered = labels(ask.state)
         if offered:
             return Request(ask.messages, choices=offered, seed=ask.seed, policy=ask.policy)
-        sampling = Sampling(slot.tokens or self.max_tokens, temperature=self.temperature)
+        most = slot.tokens or self.max_tokens
+        if ask.left is not None:
+            most = min(most, ask.left)
+        sampling = Sampling(most, temperature=self.temperature)
         return Request(ask.messages, sampling, seed=ask.seed, policy=ask.policy)
 
     def _reply(self, ask: Ask, completion: Completion) -> Reply:
@@ -88,13 +91,3 @@ def softmax(scores: Sequence[float]) -> tuple[float, ...]:
     weights = [math.exp(score - top) for score in scores]
     total = math.fsum(weights)
     return tuple(weight / total for weight in weights)
-
-
-def draw(probabilities: Sequence[float], seed: int) -> int:
-    """The index that one uniform number from `seed` selects (inverse of the cumulative distribution)."""
-    mark, total = unit(seed), 0.0
-    for index, probability in enumerate(probabilities):
-        total += probability
-        if mark < total:
-            return index
-    return max(i for i, p in enumerate(probabilities) if p > 0)  # rounding left the sum just under the mark

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from debate.agents.agent import Ask, Reply
 from debate.errors import UserError, did_you_mean
-from debate.protocol.kernel import Move, State, choices, hidden, legal
+from debate.protocol.kernel import Move, State, answers, choices, hidden, legal
 from debate.seeds import derive, unit
 from debate.views import Style
 
@@ -36,7 +36,7 @@ def random_legal(state: State, seat: str, seed: int) -> Move:
 def greedy_evidence(state: State, seat: str, seed: int) -> Move:
     """Reveals the hidden number that helps the seat's own answer most: optimal play of the evidence games."""
     offered = choices(state)
-    sign = 1.0 if state.setup.answers.get(seat) in (0, None) else -1.0
+    sign = 1.0 if answers(state)[seat] in (0, None) else -1.0
     fair = [i for i, ok in enumerate(legal(state)) if ok] or [0]
     return Move(option=max(fair, key=lambda i: (sign * float(offered[i]), -i)))
 

@@ -138,8 +138,8 @@ def offered(protocols: Mapping[str, DebateProtocol], samples: Sequence[Sample]) 
     for sample in samples:
         for turn in sample.turns:
             if is_plan(turn) and place_of(turn) not in found:
-                choices = protocols[sample.protocol].schedule[turn.slot].choices
-                if isinstance(choices, str):
+                choices = protocols[sample.protocol].slots[turn.where].choices
+                if not isinstance(choices, tuple):
                     raise ValueError(f"{sample.protocol}, slot {turn.slot}: plans are named, not {choices}")
                 found[place_of(turn)] = choices
     return found

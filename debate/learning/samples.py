@@ -84,7 +84,7 @@ def exclusion(episode: Episode, seat: str, policy: str) -> str | None:
     rewards = episode.rewards
     if rewards is None or "ok" not in rewards.status[rewards.seats.index(seat)]:
         return "no_rewards"
-    turns = [turn for turn in episode.transcript.turns if turn.seat == seat]
+    turns = moves_of(episode, seat)
     if not turns:
         return "no_turns"
     if episode.transcript.seats[seat] != policy or any(turn.policy != policy for turn in turns):
@@ -94,6 +94,11 @@ def exclusion(episode: Episode, seat: str, policy: str) -> str | None:
     if any(turn.prompt_tokens is None or not turn.tokens or not turn.logprobs for turn in turns):
         return "no_tokens"
     return None
+
+
+def moves_of(episode: Episode, seat: str) -> list[Turn]:
+    """The turns in which a seat did something; where its budget was used up it was not asked, so nothing is learned."""
+    return [turn for turn in episode.transcript.turns if turn.seat == seat and turn.stop_reason != "budget"]
 
 
 def samples_of(episode: Episode, seats: Mapping[str, str] | Sequence[str]) -> list[Sample]:
@@ -117,7 +122,7 @@ def samples_of(episode: Episode, seats: Mapping[str, str] | Sequence[str]) -> li
         rewards = episode.rewards
         assert rewards is not None
         row = rewards.seats.index(seat)
-        turns = tuple(turn for turn in episode.transcript.turns if turn.seat == seat)
+        turns = tuple(moves_of(episode, seat))
         samples.append(
             Sample(
                 episode_id=episode.match.id,

@@ -27,13 +27,13 @@ from debate.learning.credit import Credit, CreditConfig, assign_credit
 from debate.learning.logprobs import to_tensors, unit_logprobs
 from debate.learning.samples import Sample, gather
 from debate.learning.scalarisers import Combination, Utility
-from debate.play import Arena, ask_judge, record
-from debate.protocol.kernel import Move, Setup, State, released, step
+from debate.play import Arena, ask_judge, record, set_up
+from debate.protocol.kernel import Move, State, released, step
+from debate.records import pay
 from debate.run.folder import RunFolder
 from debate.run.store import Store
 from debate.transcript import Episode, Transcript
 from debate.withdrawal import marks, without_quarantined
-from judges.rewards import measure_rewards
 from judges.types import Verdict
 
 Floats = NDArray[np.float64]
@@ -69,7 +69,8 @@ def restate(arena: Arena, transcript: Transcript) -> State:
             f"{where}: played {transcript.protocol} on question {transcript.question_id!r}, which arena {arena.name!r} "
             f"({arena.protocol.name}) does not have"
         )
-    state = State(Setup(arena.protocol, arena.questions[transcript.question_id], transcript.answers))
+    question = arena.questions[transcript.question_id]
+    state = State(set_up(arena.protocol, question, transcript.id, transcript.answers, transcript.seed))
     turns = {(turn.slot, turn.seat): turn for turn in transcript.turns}
     while (slot := state.current) is not None:
         moves = {}
@@ -77,7 +78,13 @@ def restate(arena: Arena, transcript: Transcript) -> State:
             turn = turns.pop((state.slot, seat), None)
             if turn is None:
                 raise ValueError(f"{where}: has no turn of {seat!r} in slot {state.slot}, where the protocol has one")
-            moves[seat] = Move(turn.public or turn.private, turn.option, turn.probabilities)
+            moves[seat] = Move(
+                turn.public or turn.private,
+                turn.option,
+                turn.probabilities,
+                None if turn.tokens is None else len(turn.tokens),
+                turn.stop_reason == "budget",
+            )
         state = step(state, moves)
     if turns or released(state) != transcript.released:
         raise ValueError(f"{where}: what was released is not what the protocol and the question would release now")
@@ -114,12 +121,12 @@ async def rejudge(arena: Arena, episodes: Sequence[Episode], store: Store | None
             for i, found in known.items():
                 assert found is not None
                 verdicts[i].append(found)
-    elif arena.protocol.decision.by == "seat":
+    else:
         verdicts = {i: list(episodes[i].verdicts) for i in whole}
     judged = list(episodes)
     for i in whole:
         given = tuple(verdicts[i])
-        rewards = measure_rewards(arena.rules, record(states[i], episodes[i].transcript, given))
+        rewards = pay(arena.protocol, arena.rules, record(states[i], episodes[i].transcript, given))
         judged[i] = replace(episodes[i], verdicts=given, rewards=rewards)
     return judged
 

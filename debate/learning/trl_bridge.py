@@ -33,6 +33,7 @@ from debate.engines.policies import require
 from debate.engines.shapes import Shapes
 from debate.errors import UserError
 from debate.learning.rows import rows_of
+from debate.learning.samples import moves_of
 from debate.play import Arena, play
 from debate.protocol.load import load_protocol
 from debate.protocol.spec import DebateProtocol
@@ -95,9 +96,10 @@ def as_trl_rollout_func(
         raise UserError(f"opponents: each agent needs a policy id of its own, other than {TRAINED.id!r}")
     if spec.decision.by == "judge" and not judges:
         raise UserError(f"protocol {spec.name} is decided by judges: give at least one")
-    if any(seat in slot.seats and slot.visibility == "ephemeral" for slot in spec.schedule):
+    if any(seat in slot.seats and (slot.visibility == "ephemeral" or slot.recall) for slot in spec.slots):
         raise UserError(
-            f"seat {seat!r} of {spec.name} has ephemeral slots; its play is more than one row, TRL takes one"
+            f"seat {seat!r} of {spec.name} has ephemeral or recalled slots; "
+            "its play is more than one row, TRL takes one"
         )
     given = rules if rules is not None else {c.name: make_rule(c.rule, **c.params) for c in spec.rewards}
     asked = unique(questions, "questions")
@@ -203,8 +205,8 @@ class _Rollout:
         out: Columns = {"prompt_ids": [], "completion_ids": [], "logprobs": [], "env_mask": []}
         out |= {f"reward_{name}": [] for name in self.arena.rules}
         for episode in episodes:
-            turns = [turn for turn in episode.transcript.turns if turn.seat == self.seat]
-            if episode.failure is None:
+            turns = moves_of(episode, self.seat)
+            if episode.failure is None and turns:
                 (row,) = rows_of(turns, f"match {episode.match.id!r}, seat {self.seat!r}")
                 cut = row.prompt
                 parts = (row.ids[:cut], row.ids[cut:], row.logprobs[cut:], row.mask[cut:])

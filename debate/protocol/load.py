@@ -1,33 +1,34 @@
-"""From a protocol's YAML to a `DebateProtocol`: parameters filled in, repeats unrolled, every reference checked."""
+"""From a protocol's YAML to a `DebateProtocol`: parameters filled in, every reference checked."""
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from debate.errors import UserError, did_you_mean
+from debate.protocol.load_schedule import read_schedule
+from debate.protocol.load_text import INSTRUCTION_PLACEHOLDERS, check_sights, placeholders, read_prompt
+from debate.protocol.references import check_references
 from debate.protocol.spec import (
     ASSIGNMENTS,
-    KINDS,
+    CHANCE,
+    DECIDERS,
     SIGHTS,
+    TIES,
     UTILITIES,
-    VISIBILITIES,
+    VERIFIERS,
+    Budgets,
     Channel,
     Criterion,
     DebateProtocol,
     Decision,
-    Prompt,
     Role,
-    Slot,
 )
 from debate.reader import Document, Fields, read_yaml
 from judges.rules import RULES, make_rule
 
 CATALOGUE = Path(__file__).parent.parent / "catalogue"
-PLACEHOLDERS = ("question", "options", "material", "items", "answer", "answer_index", "other_answer", "seat")
-DECIDERS = ("judge", "seat", "verifier", "nobody")
 
 
 def shipped() -> list[str]:
@@ -83,11 +84,12 @@ def parse_protocol(document: Document, parameters: Mapping[str, Any]) -> DebateP
     top.ignore("parameters")
     roles = _roles(top)
     seats = [seat for role in roles for seat in role.seats]
+    if CHANCE in [*seats, *(role.name for role in roles)]:
+        raise top.error("roles", "'chance' is what draws in chance slots, so no role or seat can have that name")
     doubled = {seat for seat in seats if seats.count(seat) > 1}
     if doubled:
         raise top.error("roles", f"seat {sorted(doubled)[0]!r} is given twice")
     channels = _channels(top, roles)
-    schedule = _schedule(top, roles, channels)
     protocol = DebateProtocol(
         name=top.take("name", str),
         title=top.take("title", str, ""),
@@ -95,17 +97,15 @@ def parse_protocol(document: Document, parameters: Mapping[str, Any]) -> DebateP
         source=top.take("source", str, ""),
         roles=roles,
         channels=channels,
-        schedule=schedule,
-        decision=_decision(top, channels, schedule),
-        rewards=_rewards(top),
+        schedule=read_schedule(top, roles, channels),
+        decision=_decision(top, roles, channels),
+        rewards=_rewards(top, roles),
         finite=top.take("finite", bool, False),
         parameters=values,
+        budgets=_budgets(top),
     )
     top.done()
-    if protocol.finite and any(slot.kind in ("speech", "question") for slot in schedule):
-        raise top.error(
-            "finite", "declared true, but a slot holds free words; every slot must be a choice or a decision"
-        )
+    check_references(protocol, top)
     return protocol
 
 
@@ -126,30 +126,6 @@ def _fill(document: Document, values: Mapping[str, Any]) -> Document:
     return Document(document.name, fill(document.data, ()), document.lines)
 
 
-def _prompt(fields: Fields, key: str) -> Prompt:
-    value = fields.data.get(key)
-    if isinstance(value, dict):
-        inner = fields.child(key)
-        assert inner is not None
-        prompt = Prompt(inner.take("chat", str, ""), inner.take("compact", str, ""))
-        inner.done()
-    else:
-        prompt = Prompt(chat=fields.take(key, str, ""))
-    for text in (prompt.chat, prompt.compact):
-        try:
-            names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
-        except ValueError as error:
-            raise fields.error(key, f"not a template: {error}; write {{{{ for a brace") from None
-        for name in names:
-            if name not in PLACEHOLDERS:
-                raise fields.error(
-                    key,
-                    f"unknown placeholder {{{name}}}{did_you_mean(name, PLACEHOLDERS)}; "
-                    f"expected {', '.join(PLACEHOLDERS)}",
-                )
-    return prompt
-
-
 def _roles(top: Fields) -> tuple[Role, ...]:
     roles = []
     for name, fields in top.children("roles"):
@@ -162,20 +138,32 @@ def _roles(top: Fields) -> tuple[Role, ...]:
             raise fields.error(
                 "sees", f"the role defends an assigned answer, so it must see it: expected {sorted(sees | {'answer'})}"
             )
-        prompt = _prompt(fields, "prompt")
-        needs = {"question", "options", "material", "items", "answer"}
-        for text in (prompt.chat, prompt.compact):
-            for _, used, _, _ in string.Formatter().parse(text):
-                sight = {"answer_index": "answer", "other_answer": "answer"}.get(used or "", used)
-                if sight in needs and sight not in sees:
-                    raise fields.error(
-                        "prompt", f"{{{used}}} is shown, but the role does not see {sight!r}; it sees {sorted(sees)}"
-                    )
-        roles.append(Role(name, seats, sees, answers, fields.take("trained", bool, True), prompt))
+        opposes = fields.take("opposes", str, "")
+        if (answers == "opposes") != bool(opposes):
+            raise fields.error("answers", "answers: opposes and opposes: ROLE go together")
+        prompt = read_prompt(fields, "prompt")
+        check_sights(prompt, sees, fields, "prompt")
+        options = {}
+        plans = fields.child("options", optional=True)
+        for option in plans.data if plans else ():
+            assert plans is not None
+            options[option] = read_prompt(plans, option, INSTRUCTION_PLACEHOLDERS)
+            check_sights(options[option], sees, plans, option)
+        trained = fields.take("trained", bool, True)
+        roles.append(Role(name, seats, sees, answers, trained, prompt, opposes, options))
         fields.ignore("reads")  # checked against the channels, which are read next
         fields.done()
     if not roles:
         raise top.error("roles", "expected at least one role")
+    names = [role.name for role in roles]
+    for role in roles:
+        against = next((other for other in roles if other.name == role.opposes), None)
+        if role.opposes and (against is None or against is role or against.answers == "opposes"):
+            others = [n for n in names if n != role.name]
+            raise UserError(
+                f"{top.document.where(('roles', role.name, 'opposes'))}: {role.opposes!r} is no role whose answer can "
+                f"be opposed{did_you_mean(role.opposes, others)}; expected another role, which opposes none itself"
+            )
     return tuple(roles)
 
 
@@ -207,79 +195,12 @@ def _channels(top: Fields, roles: tuple[Role, ...]) -> tuple[Channel, ...]:
     return tuple(channels)
 
 
-def _schedule(top: Fields, roles: tuple[Role, ...], channels: tuple[Channel, ...]) -> tuple[Slot, ...]:
-    top.take("schedule", list)
-    slots = _slots(top.document, ("schedule",), roles, {c.name: c for c in channels})
-    if not slots:
-        raise top.error("schedule", "expected at least one slot")
-    return tuple(slots)
-
-
-def _slots(
-    document: Document, path: tuple[str | int, ...], roles: tuple[Role, ...], channels: Mapping[str, Channel]
-) -> list[Slot]:
-    node: Any = document.data
-    for part in path:
-        node = node[part]
-    slots: list[Slot] = []
-    for i in range(len(node)):
-        fields = Fields(document, (*path, i))
-        if "slots" in fields:
-            repeat = fields.positive("repeat", 1, least=0)
-            fields.take("slots", list)
-            fields.done()
-            slots += _slots(document, (*path, i, "slots"), roles, channels) * repeat
-        else:
-            slots += [_slot(fields, roles, channels)] * fields.positive("repeat", 1, least=0)
-            fields.done()
-    return slots
-
-
-def _slot(fields: Fields, roles: tuple[Role, ...], channels: Mapping[str, Channel]) -> Slot:
-    by_role = {role.name: role.seats for role in roles}
-    role_of = {seat: role.name for role in roles for seat in role.seats}
-    named = fields.strings("roles", among=[*by_role, *role_of])
-    seats = tuple(dict.fromkeys(seat for name in named for seat in by_role.get(name, (name,))))
-    kind = fields.take("kind", str, "speech", KINDS)
-    channel = fields.take("channel", str, "public", channels)
-    for seat in seats:
-        if role_of[seat] not in channels[channel].writers:
-            writers = ", ".join(sorted(channels[channel].writers)) or "nobody"
-            raise fields.error(
-                "channel", f"role {role_of[seat]!r} may not write to {channel!r}: its writers are {writers}"
-            )
-    choices: str | tuple[str, ...] = ()
-    if kind == "choice":
-        given = fields.ignore("choices")
-        if given is None:
-            raise fields.error("", "field 'choices' is missing: expected items, options, or a list of texts")
-        choices = given if given in ("items", "options") else fields.strings("choices")
-        if isinstance(choices, tuple) and (len(choices) < 2 or len(set(choices)) != len(choices)):
-            raise fields.error("choices", f"expected at least two distinct texts, got {list(choices)}")
-    reveal = fields.take("reveal", bool, False)
-    if reveal and choices != "items":
-        raise fields.error("reveal", "only a choice among items reveals one: expected kind: choice and choices: items")
-    return Slot(
-        seats=seats,
-        phase=fields.take("phase", str, kind),
-        kind=kind,
-        channel=channel,
-        visibility=fields.take("visibility", str, "public", VISIBILITIES),
-        instruction=_prompt(fields, "instruction"),
-        choices=choices,
-        reveal=reveal,
-        tokens=fields.positive("tokens", 0, least=0),
-        words=fields.positive("words", 0, least=0),
-        final=fields.take("final", bool, False),
-    )
-
-
-def _decision(top: Fields, channels: tuple[Channel, ...], schedule: tuple[Slot, ...]) -> Decision:
+def _decision(top: Fields, roles: tuple[Role, ...], channels: tuple[Channel, ...]) -> Decision:
     fields = top.child("decision")
     assert fields is not None
     by = fields.take("by", str, among=DECIDERS)
     known = {c.name: c for c in channels}
-    sees = fields.strings("sees", ["question"], ["question", "material", *known])
+    sees = fields.strings("sees", ["question", "public"], ["question", "material", *known])
     for i, name in enumerate(sees):
         if name in known and "judge" not in known[name].readers:
             readers = ", ".join(sorted(known[name].readers)) or "nobody"
@@ -287,23 +208,51 @@ def _decision(top: Fields, channels: tuple[Channel, ...], schedule: tuple[Slot, 
                 f"{top.document.where(('decision', 'sees', i))}: "
                 f"the judge may not read channel {name!r}: its readers are {readers}"
             )
-    if by == "seat" and not any(slot.kind == "decision" for slot in schedule):
-        raise fields.error("by", "a seat decides, but the schedule has no slot of kind: decision")
+    read = [name for name in sees if name in known]
+    if by != "judge" and "public" not in read:
+        read.insert(0, "public")  # no judge is kept from it: it is what anyone may read afterwards
+    options = fields.strings("options", [])
+    if options and (len(options) < 2 or len(set(options)) != len(options)):
+        raise fields.error("options", f"expected at least two distinct texts, got {list(options)}")
+    about = fields.take("about", str, "", ["", *(role.name for role in roles)])
+    if about and len(options) != 2:
+        raise fields.error("about", "expected exactly two options: the first is right where that role is")
+    question = fields.take("question", str, "")
+    placeholders(question, ("question", "claim"), fields, "question")
+    ties = fields.take("ties", str, "draw", TIES)
+    voters = fields.take("voters", str, "")
+    for key in ("ties", "voters"):
+        if key in fields and by not in ("vote", "jury"):
+            raise fields.error(key, f"only a vote or a jury has {key}; this is decided by {by}")
+    verifier = fields.take("verifier", str, "exact", VERIFIERS)
     fields.done()
-    return Decision(by, "material" in sees)
+    return Decision(by, "material" in sees, tuple(read), options, question, about, ties, voters, verifier)
 
 
-def _rewards(top: Fields) -> tuple[Criterion, ...]:
+def _budgets(top: Fields) -> Budgets:
+    fields = top.child("budgets", optional=True)
+    if fields is None:
+        return Budgets()
+    limits = {
+        key: fields.positive(key, None, least=0)
+        for key in ("tokens", "think_tokens", "words", "quotes", "verifier_calls")
+    }
+    fields.done()
+    return Budgets(**limits)
+
+
+def _rewards(top: Fields, roles: tuple[Role, ...]) -> tuple[Criterion, ...]:
     criteria = []
     for name, fields in top.children("rewards"):
         rule = fields.take("rule", str, name, RULES)
-        params = {key: fields.ignore(key) for key in fields.data if key not in ("rule", "utility")}
+        params = {key: fields.ignore(key) for key in fields.data if key not in ("rule", "utility", "roles")}
         utility = fields.take("utility", str, "general_sum", UTILITIES)
+        paid = fields.strings("roles", [], [role.name for role in roles])
         try:
             make_rule(rule, **params)
         except ValueError as error:
             raise fields.error("", str(error)) from None
-        criteria.append(Criterion(name, rule, params, utility))
+        criteria.append(Criterion(name, rule, params, utility, paid))
     if not criteria:
         raise top.error("rewards", "expected at least one criterion")
     return tuple(criteria)

@@ -20,7 +20,16 @@ from judges.rewards import Rewards
 from judges.types import Choice, Completion, Cost, Quote, Statement, Verdict
 
 _FREE = Cost()
-_TURN_DEFAULTS: tuple[tuple[str, Any], ...] = (("private", ""), ("option", None), ("legal", None), ("fresh", False))
+_TURN_DEFAULTS: tuple[tuple[str, Any], ...] = (
+    ("private", ""),
+    ("option", None),
+    ("legal", None),
+    ("fresh", False),
+    ("cut", 0),
+    ("forged", 0),
+    ("excess", 0),
+    ("where", 0),
+)
 
 # --- text ------------------------------------------------------------------------------------------------------
 
@@ -166,6 +175,10 @@ def _read_turn(row: Mapping[str, Any]) -> Turn:
         fresh=row.get("fresh", False),
         stop_reason=row.get("stop_reason", "stop"),
         cost=_read_cost(row),
+        cut=row.get("cut", 0),
+        forged=row.get("forged", 0),
+        excess=row.get("excess", 0),
+        where=row.get("where", 0),
     )
 
 
@@ -217,6 +230,10 @@ def encode_transcript(transcript: Transcript) -> str:
     }
     if transcript.material:
         row["material"] = transcript.material
+    if transcript.asked:
+        row["asked"] = transcript.asked
+    if transcript.offered:
+        row["offered"] = transcript.offered
     if transcript.error is not None:
         row["error"] = [transcript.error.kind, transcript.error.where, transcript.error.message]
     return dumps(row)
@@ -243,6 +260,8 @@ def decode_transcript(text: str, what: str = "transcript") -> Transcript:
         material=row.get("material", ""),
         error=Failure(*row["error"]) if "error" in row else None,
         version=row["version"],
+        asked=row.get("asked", ""),
+        offered=tuple(row.get("offered", ())),
     )
 
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from debate.agents.agent import Agent, Ask, Reply
-from debate.agents.language import draw
-from debate.seeds import derive
+from debate.seeds import derive, draw
 from debate.text_games.protocol import CRITERION, ROLE, Decided, GameProtocol, position
 from debate.transcript import Episode, Failure, Match, Transcript, Turn
 from debate.views import news, opening

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from debate.agents.agent import Ask, Reply
-from debate.agents.language import draw
 from debate.protocol.kernel import choices
-from debate.seeds import derive
+from debate.seeds import derive, draw
 from debate.views import Style
 
 

@@ -18,7 +18,7 @@ from judges.types import Quote
 
 _TAG = re.compile(r"<(/?)quote>", re.IGNORECASE)
 _MARK = re.compile(
-    r"(?:<|＜|‹|〈|&lt;|&#0*60;|&#x0*3c;)\s*(/?)\s*"
+    r"(?:<|＜|‹|〈|&lt;|&#0*60;|&#x0*3c;)\s{0,9}(/?)\s{0,9}"
     r"((?:[a-z]+[_-])?(?:v|u|verified|unverified|valid|invalid|true|false)[_-]?quotes?|verified|unverified)\b[^<>＞›〉&\n]{0,80}"
     r"(?:>|＞|›|〉|&gt;|&#0*62;|&#x0*3e;|(?=<)|$)",
     re.IGNORECASE | re.MULTILINE,

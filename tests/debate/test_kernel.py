@@ -62,7 +62,7 @@ def test_no_word_of_a_running_or_foreign_slot_reaches_a_seat(protocol):
     for state in play_out(protocol):
         for seat in protocol.seats:
             known = {event.text for event in view(state, seat)}
-            for number, planned in enumerate(protocol.schedule):
+            for number, planned in enumerate(protocol.longest()):
                 for author in planned.seats:
                     over = number < state.slot
                     if author == seat:
@@ -88,7 +88,7 @@ def test_a_prompt_holds_exactly_the_words_its_seat_may_know(protocol):
         for seat in to_move(state):
             text = "\n".join(m.text for m in conversation(state, seat, "compact"))
             allowed = {event.text for event in view(state, seat)}
-            said = {word(n, s) for n, planned in enumerate(protocol.schedule) for s in planned.seats}
+            said = {word(n, s) for n, planned in enumerate(protocol.longest()) for s in planned.seats}
             assert {w for w in said if w in text} == allowed
 
 
@@ -96,7 +96,7 @@ def test_a_prompt_holds_exactly_the_words_its_seat_may_know(protocol):
 def test_the_judge_reads_public_words_only(protocol):
     final = play_out(protocol)[-1]
     seen = {statement.text for statement in released(final)}
-    for number, planned in enumerate(protocol.schedule):
+    for number, planned in enumerate(protocol.longest()):
         for seat in planned.seats:
             public = planned.visibility == "public" and planned.channel == "public"
             assert (word(number, seat) in seen) == public

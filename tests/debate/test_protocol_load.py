@@ -43,8 +43,8 @@ def test_what_ships_loads_with_seats_slots_and_criteria():
 
 
 def test_parameters_unroll_the_schedule():
-    assert len(load_protocol("evidence_debate", {"k": 3}).schedule) == 6
-    assert [len(s.seats) for s in load_protocol("debate_sequential").schedule] == [2, 1, 1, 1, 1]
+    assert len(load_protocol("evidence_debate", {"k": 3}).longest()) == 6
+    assert [len(s.seats) for s in load_protocol("debate_sequential").longest()] == [2, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,8 @@ def test_parameters_unroll_the_schedule():
             r"roles\.clerk\.reads\[0\]: role 'clerk' may not read channel 'back'",
         ),
         (("sees: [question, public]", "sees: [back]"), r"decision\.sees\[0\]: the judge may not read channel 'back'"),
-        (("{question} {answer}", "{secret}"), r"unknown placeholder \{secret\}"),
+        (("{question} {answer}", "{sekret}"), r"unknown placeholder \{sekret\} \(did you mean \"secret\""),
+        (("{question} {answer}", "{secret}"), r"\{secret\} is shown, but the role does not see"),
         (("sees: [question, options, answer]", "sees: [question]"), r"defends an assigned answer, so it must see it"),
         (("rule: win,", "rule: wins,"), r'rewards\.win\.rule: .*did you mean "win"'),
         (("rule: win,", "rule: brevity, budget: -1,"), r"rewards\.win: reward rule 'brevity': budget"),

@@ -72,7 +72,10 @@ def episodes():
     ("name", "question"),
     [
         ("debate_simultaneous", Question("q", "Do whales breathe air?", ("yes", "no"), 0, "They surface to breathe.")),
-        ("evidence_consultancy", Question("q", "Do whales breathe air?", ("yes", "no"), 0, "They surface to breathe.")),
+        (
+            "evidence_consultancy",
+            Question("q", "Is it positive?", ("yes", "no"), 0, "", ("+2", "-1", "+4")),
+        ),
         ("self_critique", Question("q", "1+1?", gold="2")),
     ],
 )
@@ -84,7 +87,7 @@ def test_a_match_replays_to_where_it_ended_and_is_judged_alike(name, question):
         play(game, [match], {"s-v0": Agent(Policy("s", 0, "scripted"), ScriptedSpeaker(random_legal))}, 0)
     )
     state = restate(game, played.transcript)
-    assert state.current is None and len(state.events) == len(played.transcript.turns)
+    assert state.current is None and 0 < len(state.events) == len(played.transcript.turns)
     (again,) = asyncio.run(rejudge(game, [played]))
     assert again.verdicts == played.verdicts and again.rewards.status == played.rewards.status
     np.testing.assert_array_equal(again.rewards.values, played.rewards.values)

@@ -32,7 +32,7 @@ def scripted(script, name="s"):
 def short(name, **parameters):
     """A protocol with little to read, for a byte-level tokenizer."""
     protocol = load_protocol(name, parameters)
-    return replace(protocol, schedule=tuple(replace(slot, tokens=4) for slot in protocol.schedule))
+    return protocol.with_slots(lambda slot: replace(slot, tokens=4))
 
 
 def debate_rollout(opponent=None, **changes):
@@ -120,7 +120,8 @@ def test_drawn_answers_are_the_same_within_a_group():
     protocol = short("evidence_consultancy")
     judge = ScriptedJudge(0)
     others = {seat: scripted(random_legal) for seat in protocol.seats if seat != "consultant"}
-    rollout = as_trl_rollout_func(protocol, "consultant", CLAIMS, others, [judge])
+    claims = [replace(claim, items=("+2", "-1", "+4")) for claim in CLAIMS]
+    rollout = as_trl_rollout_func(protocol, "consultant", claims, others, [judge])
     prompts = [q.id for q in CLAIMS for _ in range(2)] * 3
     out = rollout(prompts, fake_trainer(model()))
     assert all(a == b for a, b in zip(out["prompt_ids"][::2], out["prompt_ids"][1::2], strict=True))
@@ -190,7 +191,7 @@ def test_what_cannot_be_bridged_is_said():
     with pytest.raises(UserError, match="decided by judges"):
         as_trl_rollout_func("debate_simultaneous", "A", CLAIMS, {"B": scripted(random_legal)})
     protocol = load_protocol("debate_simultaneous")
-    fleeting = replace(protocol, schedule=(replace(protocol.schedule[0], visibility="ephemeral"),))
+    fleeting = protocol.with_slots(lambda slot: replace(slot, visibility="ephemeral"))
     with pytest.raises(UserError, match="ephemeral"):
         as_trl_rollout_func(fleeting, "A", CLAIMS, {"B": scripted(random_legal)}, [judge])
     with pytest.raises(UserError, match="names no question"):

@@ -106,7 +106,7 @@ def spoken_samples():
 
 
 def short(protocol):
-    return replace(protocol, schedule=tuple(replace(slot, tokens=3) for slot in protocol.schedule))
+    return protocol.with_slots(lambda slot: replace(slot, tokens=3))
 
 
 def test_recorded_plays_are_imitated_with_the_ids_that_were_sampled():
