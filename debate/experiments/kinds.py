@@ -10,6 +10,7 @@ from typing import Any
 
 KINDS = {
     "dynamics": "debate.experiments.dynamics:play",
+    "recipe": "debate.experiments.recipes:play",
     "plans": "debate.experiments.plans:play",
     "credit": "debate.experiments.credit:play",
     "revision": "debate.experiments.revision:play",
