@@ -13,6 +13,7 @@ KINDS = {
     "recipe": "debate.experiments.recipes:play",
     "plans": "debate.experiments.plans:play",
     "credit": "debate.experiments.credit:play",
+    "shaping": "debate.experiments.shaping:play",
     "revision": "debate.experiments.revision:play",
 }
 
