@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PPO = Loss()
 __all__ = ["PPO", "Learner", "LearnerConfig", "PolicyGradientLearner", "State", "TrainingFailed"]
+LOOKAHEADS = ("none", "optimistic", "extragradient")
 State = tuple[dict[str, NDArray[np.float32]], dict[str, Any]]
 
 
@@ -72,6 +73,8 @@ class LearnerConfig:
         layout_width: width of the rows of memory in "packed" and "shared"; 0 = twice the longest row.
         bf16: products in bfloat16; weights, gradients and optimiser states stay float32.
         checkpointing: compute activations again in the backward pass: less memory, more time.
+        lookahead: "none"; "optimistic": step along 2 g_t − g_{t−1} (Daskalakis et al. 2018, "Training GANs with
+            optimism", eq. 5); "extragradient": `look_ahead` first, then take the gradient there (Korpelevich 1976).
     """
 
     lr: float = 1e-3
@@ -93,6 +96,7 @@ class LearnerConfig:
     layout_width: int = 0
     bf16: bool = False
     checkpointing: bool = False
+    lookahead: Literal["none", "optimistic", "extragradient"] = "none"
 
     def __post_init__(self) -> None:
         """Refuses settings that mean nothing."""
@@ -117,6 +121,13 @@ class LearnerConfig:
         if self.loss.truncate and not self.compare:
             raise ValueError(
                 "LearnerConfig: loss.truncate corrects the engine against the trainer, so it needs compare = True"
+            )
+        if self.lookahead not in LOOKAHEADS:
+            raise ValueError(f"LearnerConfig.lookahead: expected {', '.join(LOOKAHEADS)}, got {self.lookahead!r}")
+        if self.lookahead == "extragradient" and (self.epochs > 1 or self.minibatch_rows or self.magnet_every):
+            raise ValueError(
+                "LearnerConfig.lookahead: extragradient takes one step an update from a fixed reference: "
+                "expected epochs = 1, minibatch_rows = 0 and magnet_every = 0"
             )
 
 
@@ -161,6 +172,8 @@ class PolicyGradientLearner:
             fused=True,
         )
         self._reference: dict[str, Any] = {}
+        self._last_gradient: dict[str, Tensor] = {}  # what optimism looks back to
+        self._base: State | None = None  # where a look ahead set out from
         self.set_reference()
 
     def _trainable(self) -> dict[str, Any]:
@@ -191,6 +204,19 @@ class PolicyGradientLearner:
     def set_reference(self) -> None:
         """Makes the current weights the reference of the KL (the magnet)."""
         self._reference = {name: p.detach().clone() for name, p in self._parameters.items()}
+
+    def look_ahead(self, batch: TokenBatch) -> dict[str, float]:
+        """Moves to the point an extragradient step looks ahead to; the next `update` starts from where this began.
+
+        What is played now is played by that point's policy: publish `weights()` under a name of its own.
+
+        Raises:
+            TrainingFailed: as in `update`.
+        """
+        base = self.state()
+        metrics = self.update(batch)
+        self._base = base
+        return metrics
 
     def update(self, batch: TokenBatch) -> dict[str, float]:
         """One update: `epochs` passes over the batch, rows in their fixed order.
@@ -239,6 +265,8 @@ class PolicyGradientLearner:
         steps: dict[str, float] = {}
         for name, parameter in self._parameters.items():
             tensors = {"weight": parameter, "reference": self._reference[name]}
+            if name in self._last_gradient:
+                tensors["last_gradient"] = self._last_gradient[name]
             moments = self._optimizer.state.get(parameter, {})
             if moments:
                 tensors |= {"exp_avg": moments["exp_avg"], "exp_avg_sq": moments["exp_avg_sq"]}
@@ -250,6 +278,7 @@ class PolicyGradientLearner:
             "updates": self.updates,
             "skipped_in_a_row": self._skipped_in_a_row,
             "steps": steps,
+            "optimistic": bool(self._last_gradient),
         }
         return arrays, meta
 
@@ -268,7 +297,12 @@ class PolicyGradientLearner:
                 f"got {meta.get('kind')} of {policy.name!r}"
             )
         kinds = {
-            n: ("weight", "reference", *(("exp_avg", "exp_avg_sq") if n in meta["steps"] else ()))
+            n: (
+                "weight",
+                "reference",
+                *(("exp_avg", "exp_avg_sq") if n in meta["steps"] else ()),
+                *(("last_gradient",) if meta.get("optimistic") else ()),
+            )
             for n in self._parameters
         }
         wanted = {f"{kind}/{name}": tuple(p.shape) for name, p in self._parameters.items() for kind in kinds[name]}
@@ -290,6 +324,7 @@ class PolicyGradientLearner:
                         "exp_avg": loaded[f"exp_avg/{name}"],
                         "exp_avg_sq": loaded[f"exp_avg_sq/{name}"],
                     }
+        self._last_gradient = {n: loaded[f"last_gradient/{n}"] for n in self._parameters if meta.get("optimistic")}
         self._first = policy
         self.updates = int(meta["updates"])
         self._skipped_in_a_row = int(meta["skipped_in_a_row"])
@@ -369,14 +404,31 @@ class PolicyGradientLearner:
         numbers = (result.total.detach(), result.policy, result.kl, result.entropy, result.clipped, result.drift, gap)
         return result, torch.stack([number.double() for number in numbers])
 
+    def _look_back(self) -> dict[str, Tensor]:
+        """Turns the gradient g_t into 2 g_t − g_{t−1}; returns g_t."""
+        import torch
+
+        seen = {}
+        for name, p in self._parameters.items():
+            gradient = torch.zeros_like(p) if p.grad is None else p.grad
+            seen[name] = gradient.clone()
+            if self._last_gradient:
+                p.grad = 2.0 * gradient - self._last_gradient[name]
+        return seen
+
     def _descend(self, loss: float) -> float | None:
         """Clips the gradient and steps; None where the step was skipped."""
         import torch
 
         config = self.config
+        if self._base is not None:  # the gradient was taken at the point looked ahead to; the step is not
+            self.load_state(*self._base)
+            self._base = None
+        seen = self._look_back() if config.lookahead == "optimistic" else {}
         norm = float(torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), config.clip_norm or math.inf))
         if math.isfinite(loss) and math.isfinite(norm) and norm <= (config.spike or math.inf):
             self._optimizer.step()
+            self._last_gradient = seen
             self._skipped_in_a_row = 0
             return norm
         self._optimizer.zero_grad(set_to_none=True)
