@@ -51,7 +51,7 @@ def run(job: Job, recipe_file: str, changes: Mapping[str, Any]) -> tuple[Mapping
     recipe = read_recipe(path, [f"{key}={json.dumps(value)}" for key, value in changes.items()], job.seed)
     out = job.folder / "run"
     summary = train(recipe, out, resume=True)
-    return summary, RunFolder.open(out).read_log()
+    return summary, list(RunFolder.open(out).read_log())
 
 
 def curves(log: Rows, series: Mapping[str, Mapping[str, Any]], window: int) -> list[dict[str, float]]:
