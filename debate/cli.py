@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from debate.errors import Failed, UserError
+from debate.exchange_cli import add_exchange_commands
 from debate.judge_cli import add_judge_commands
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def parser() -> argparse.ArgumentParser:
     experiment.set_defaults(run=_experiment)
 
     add_judge_commands(commands)
+    add_exchange_commands(commands)
 
     theory = commands.add_parser("theory", help="a game of debate whose answer is known: its numbers and figure")
     theory.add_argument("name", help="evidence, parity, qbf, talk, obfuscation, doubly_efficient or goodhart")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from debate.data import load_questions
-from debate.reader import parse_yaml
-from debate.recipe import parse_recipe
 from debate.run.folder import RunFolder
+from debate.run_questions import arena_questions, recipe_of
 from debate.withdrawal import checkpoint_of
 from judges.charter.labels import LabelledCase
 from judges.types import Verdict
@@ -60,12 +58,12 @@ def played_cases(folder: Path, prefix: str = "") -> list[Played]:
 
 
 def _labels(run: RunFolder) -> dict[tuple[str, str], int | None]:
-    """(arena, question) → label, from the data that the run's recipe names."""
-    recipe = parse_recipe(parse_yaml(run.manifest["recipe"], str(run.path / "manifest.json")), Path())
-    labels = {}
+    """(arena, question) → label, from the data that the run's recipe names, or its own copy."""
+    recipe = recipe_of(run)
+    labels: dict[tuple[str, str], int | None] = {}
+    if recipe is None:
+        return labels
     for arena in recipe.arenas:
-        splits = [arena.test, *([arena.train] if recipe.training.updates else [])]
-        for split in splits:
-            for question in load_questions(split, recipe.seed):
-                labels[arena.name, question.id] = question.label
+        for question in arena_questions(run.path, arena, recipe):
+            labels[arena.name, question.id] = question.label
     return labels

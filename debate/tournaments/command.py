@@ -14,6 +14,7 @@ from debate.reader import Document
 from debate.recipe import Recipe, build_arena, parse_recipe
 from debate.run.folder import RunFolder
 from debate.run.store import Store
+from debate.run_questions import arena_questions, own_copy
 from debate.tournaments.budget import BudgetSpent, Meter, MeteredCompleter
 from debate.tournaments.pairing import Field
 from debate.tournaments.play import play_tournament, spent_before
@@ -54,23 +55,22 @@ def run_tournament(
     Raises:
         UserError: something about the recipe, its data, its models or the folder is wrong.
     """
-    from debate.data import data_hashes, load_questions
+    from debate.data import data_hashes
     from debate.judging import check_judges
     from debate.provenance import model_hashes
 
     # 1. What is to be played.
     recipe = parse_recipe(document, folder)
     plan, own_budgets = read_plan(document, recipe)
-    questions = load_questions(recipe.main.test, recipe.seed)
+    questions = arena_questions(out, recipe.main, recipe)
     wanted = plan.questions * (plan.rounds if plan.format == "swiss" else 1)
     if plan.format != "swiss" and len(questions) < wanted:
         raise UserError(
             f"{document.where(('tournament', 'questions'))}: asks for {wanted} questions, the data has {len(questions)}"
         )
     questions = questions[:wanted]
-    run = RunFolder.create(
-        out, identity(recipe.text), recipe.seed, resume, argv, model_hashes(recipe), data_hashes(recipe.main.test)
-    )
+    hashes = {} if own_copy(out, recipe.main.name).is_file() else data_hashes(recipe.main.test)
+    run = RunFolder.create(out, identity(recipe.text), recipe.seed, resume, argv, model_hashes(recipe), hashes)
     progress = progress or Silent()
     with run.store() as store:
         # 2. Who plays it, within which budgets.
@@ -87,8 +87,9 @@ def run_tournament(
         baselines: dict[str, Any] = {}
         try:
             uncached = [f"{agent.name}-v0" for agent in recipe.agents if agent.kind == "nano"]
-            play_tournament(field, plan, arena, cast, store, results, meter, progress, uncached=uncached)
-            baselines = _baselines(arena, field, plan, recipe)
+            sealed = f"it was judged again by {', '.join(again)}" if (again := run.manifest.get("judged_by")) else ""
+            play_tournament(field, plan, arena, cast, store, results, meter, progress, uncached=uncached, sealed=sealed)
+            baselines = {} if sealed else _baselines(arena, field, plan, recipe)
         except BudgetSpent as reason:
             stopped = reason
     # 4. What came of it.

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from debate.agents.agent import Agent
+from debate.errors import UserError
 from debate.play import Arena, play
 from debate.progress import Progress
 from debate.run.store import Store
@@ -31,6 +32,7 @@ def play_tournament(
     wave: int = WAVE,
     uncached: Iterable[str] = (),
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    sealed: str = "",
 ) -> None:
     """Plays until the format's end; `results` then holds every match.
 
@@ -45,10 +47,12 @@ def play_tournament(
         progress: where to report to.
         wave: matches in the air at once.
         loop_factory: makes the event loop; None for asyncio's own.
+        sealed: why no match may be played, only read; "" where they may.
         uncached: policies whose completions the store does not keep: what they cost is read from stored matches.
 
     Raises:
         BudgetSpent: a budget is used up; everything that was acknowledged is stored.
+        UserError: a match of a sealed run was never played.
     """
     uncached = tuple(uncached)
     for number, matches in enumerate(rounds(field, plan, results)):
@@ -57,6 +61,8 @@ def play_tournament(
             for episode in known.values():
                 meter.cost += episode_cost(episode, uncached)
             missing = [match for match in planned if match.id not in known]
+            if missing and sealed:
+                raise UserError(f"{store.path.parent}: {sealed}, and match {missing[0].id!r} is not in it")
             if missing:
                 meter.check()
                 before = meter.clock()
