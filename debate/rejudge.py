@@ -26,6 +26,7 @@ from debate.run.files import write_atomic
 from debate.run.folder import RunFolder
 from debate.run.store import Store
 from debate.transcript import Episode
+from judges.rewards import Rewards
 from judges.types import Case, Judge, Verdict
 
 PAGE = 256  # transcripts judged in one batch, and verdicts in one commit
@@ -200,13 +201,11 @@ def _judge_page(
             found.failed += verdict.status == "error"
             found.abstained += verdict.status == "abstain"
     for i in places:
-        episode, arena = page[i], arenas.get(page[i].match.arena)
-        rewards = _rewards(episode, arena, tuple(panels[i]))
+        episode = page[i]
+        rewards, label = _rewards(episode, arenas.get(episode.match.arena), tuple(panels[i]))
         judged[i] = replace(episode, verdicts=tuple(panels[i]), rewards=rewards)
         found.unpaid += rewards is None
-        question = arena.questions.get(episode.match.question_id) if arena else None
-        options = len(episode.transcript.options)
-        label = question.label if question is not None else None
+        options = len(episode.transcript.case().options)
         old, new = (_answer(e.verdicts, options) for e in (episode, judged[i]))
         found.rows.append((f"{episode.match.arena}/{episode.match.question_id}", label, options, old, new))
         _add_rewards(found, episode, judged[i])
@@ -216,7 +215,7 @@ def _judge_page(
 def _by_judge(episode: Episode, arenas: Mapping[str, Arena]) -> bool:
     arena = arenas.get(episode.match.arena)
     decided = arena is None or arena.protocol.decision.by == "judge"
-    return decided and episode.transcript.error is None and len(episode.transcript.options) > 1
+    return decided and episode.transcript.error is None and len(episode.transcript.case().options) > 1
 
 
 def _verdicts(store: Store, page: Sequence[Episode], places: Sequence[int], judge: Judge) -> dict[int, Verdict]:
@@ -239,19 +238,22 @@ def _verdicts(store: Store, page: Sequence[Episode], places: Sequence[int], judg
     return known
 
 
-def _rewards(episode: Episode, arena: Arena | None, verdicts: tuple[Verdict, ...]) -> Any:
-    """The rewards by the protocol's rules; None where the run does not say how, or its data has changed."""
+def _rewards(episode: Episode, arena: Arena | None, verdicts: tuple[Verdict, ...]) -> tuple[Rewards | None, int | None]:
+    """The rewards by the protocol's rules, and the true option.
+
+    Both are None where the run does not say how to pay, or its data or protocol is not what was played.
+    """
     from debate.learning.stored import restate
-    from debate.play import record
-    from judges.rewards import measure_rewards
+    from debate.records import pay, record
 
     if arena is None:
-        return None
+        return None, None
     try:
         state = restate(arena, episode.transcript)
-    except ValueError:  # another question or protocol than was played: counted, and said
-        return None
-    return measure_rewards(arena.rules, record(state, episode.transcript, verdicts))
+    except ValueError:  # counted, and said
+        return None, None
+    found = record(state, episode.transcript, verdicts)
+    return pay(arena.protocol, arena.rules, found), found.label
 
 
 def _add_rewards(found: Comparison, old: Episode, new: Episode) -> None:

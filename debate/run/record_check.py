@@ -76,15 +76,16 @@ def _check_sense(episode: Episode, where: str) -> None:
     if dict(transcript.seats) != dict(match.seats):
         raise UserError(f"{where}: transcript.seats are not those of the match")
     for k, turn in enumerate(transcript.turns):
-        if turn.seat not in transcript.seats:
+        if turn.seat not in transcript.seats and turn.role != "chance":
             raise UserError(f"{where}: transcript.turns[{k}].seat: {turn.seat!r} is no seat of the match")
     for seat, answer in transcript.answers.items():
         if answer is not None and not 0 <= answer < max(1, len(transcript.options)):
             raise UserError(f"{where}: transcript.answers.{seat}: no option {answer}")
     for i, verdict in enumerate(episode.verdicts):
         count = None if verdict.probabilities is None else len(verdict.probabilities)
-        if count is not None and transcript.options and count != len(transcript.options):
-            raise UserError(f"{where}: verdicts[{i}].probabilities: {count} for {len(transcript.options)} options")
+        options = transcript.offered or transcript.options
+        if count is not None and options and count != len(options):
+            raise UserError(f"{where}: verdicts[{i}].probabilities: {count} for {len(options)} options")
     if rewards is not None and not set(rewards.seats) <= set(match.seats):
         raise UserError(f"{where}: rewards.seats are not those of the match")
 

@@ -95,6 +95,11 @@ class Results:
     def _judged(self, episode: Episode, seated: Sequence[tuple[str, str]], q: int) -> None:
         """Judge accuracy, and what each entrant's side was believed, by the definitions of the reward rules."""
         question, transcript = self.field.questions[q], episode.transcript
+        if (
+            transcript.offered
+        ):  # something else than the question was decided: only the protocol's rule knows what is true
+            self._ruled(episode, q)
+            return
         if question.label is None or not episode.verdicts:
             return
         seats = tuple(transcript.seats)
@@ -119,6 +124,15 @@ class Results:
             elif len(self.field.seats) == 1:
                 place = self.overall.setdefault("truth/nobody", np.zeros((len(self.field.questions), 2)))
                 place[q] += (truth, 1.0)
+
+    def _ruled(self, episode: Episode, q: int) -> None:
+        """Judge accuracy as the protocol's own criterion "truth" has it."""
+        rewards = episode.rewards
+        if rewards is None or "truth" not in rewards.criteria:
+            return
+        known = [v for v in rewards.values[:, rewards.criteria.index("truth")].tolist() if math.isfinite(v)]
+        if known:
+            self.overall["truth"][q] += (known[0], 1.0)
 
     def _compare(self, values: Sequence[tuple[str, float]], q: int) -> None:
         """A win, a loss or half of each between the two entrants of a match, by their mean rewards."""
