@@ -220,8 +220,16 @@ def _report(arguments: argparse.Namespace) -> int:
     from debate.report import write_report
     from debate.run.folder import RunFolder
 
-    _, out = _run_of(arguments)
-    print(write_report(RunFolder.open(out)))
+    recipe, out = _run_of(arguments)
+    folder = RunFolder.open(out)
+    summary = folder.read_summary()
+    if summary is not None and summary.get("judge_accuracy"):  # people may have labelled debates since
+        from debate.judge_facts import human_accuracy
+
+        judged = {k: v for k, v in summary["judge_accuracy"].items() if not k.startswith("human")}
+        summary["judge_accuracy"] = {**judged, **human_accuracy(out, recipe.main.name)}
+        folder.write_summary(summary)
+    print(write_report(folder))
     return 0
 
 

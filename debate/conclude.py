@@ -12,6 +12,7 @@ import numpy as np
 
 from debate.bridge import as_game, policy_of
 from debate.evaluate import evaluate, judge_alone, scripted_accuracy
+from debate.judge_facts import constant_accuracy, human_accuracy, judge_attacks, judge_certificates
 from debate.play import Arena
 from debate.session import Session, live_seats
 from debate.tournament import analyse_run, profile_regrets, tournament
@@ -35,6 +36,8 @@ def conclude(session: Session) -> dict[str, Any]:
         "withdrawn": withdrawn(session),
         "stopped": session.stopped or None,
         "judge_accuracy": judge_accuracy(session),
+        "judge_attacks": judge_attacks(session) if session.recipe.evaluation else {},
+        "judge_certificates": judge_certificates(session),
         **solve_population(session)[0],
         "exact_nash_conv": exact_nash_conv(session),
         "rewards": reward_curves(session),
@@ -60,6 +63,7 @@ def judge_accuracy(session: Session) -> dict[str, Any] | None:
     scripts = scripted_accuracy(session)
     adviser = next((a.name for a in session.recipe.arenas if a.protocol.name.endswith("consultancy")), "")
     return {
+        "constant": constant_accuracy(session),
         "before": known(before[main]),
         "after": known(after[main]),
         "optimal": known(scripts.get("greedy_evidence", math.nan)),
@@ -69,6 +73,7 @@ def judge_accuracy(session: Session) -> dict[str, Any] | None:
         "naive": known(judge_alone(session, show_material=False)),
         "expert": known(judge_alone(session, show_material=True)),
         "n": len(session.test_ids[main][: session.recipe.evaluation]),
+        **human_accuracy(session.folder.path, main),
     }
 
 

@@ -13,9 +13,10 @@ def headline(summary: Mapping[str, Any]) -> Iterator[str]:
         parts = [f"before {_share(judged['before'])}", f"after {_share(judged['after'])}"]
         parts += [
             f"{name.replace('_', ' ')} {_share(judged[name])}"
-            for name in ("optimal", "random_legal", "consultancy", "naive", "expert")
+            for name in ("constant", "optimal", "random_legal", "consultancy", "naive", "expert", "human")
             if judged.get(name) is not None
         ]
+        parts += [] if judged.get("constant") is not None else ["constant not known"]
         yield f"judge accuracy ({judged['n']} held-out questions): {', '.join(parts)}"
     game = summary.get("nash_conv")
     if game:

@@ -63,10 +63,9 @@ def check_judges(
 
 def judged_criteria(arena: ArenaSpec) -> tuple[str, ...]:
     """The criteria of an arena that pay what its judges say."""
-    from judges.criteria import reads_verdicts
-    from judges.rules import make_rule
+    from judges.rules import reads_verdicts
 
-    return tuple(c.name for c in arena.protocol.rewards if reads_verdicts(make_rule(c.rule, **c.params)))
+    return tuple(c.name for c in arena.protocol.rewards if reads_verdicts(c.rule))
 
 
 def _held_to_certificate(judge: Judge, certificate: Path | None) -> Judge:

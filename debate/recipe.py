@@ -113,9 +113,10 @@ def _judge(fields: Fields) -> tuple[JudgeSpec, ...]:
     under = fields.child("judge")
     assert under is not None
     kind = under.take("kind", str, among=JUDGE_KINDS)
-    model, options = "", {}
+    model, options, family = "", {}, ""
     if kind == "llm":
         model = under.take("model", str)
+        family = under.take("family", str, "")
         options = {
             "swap": under.take("swap", bool, True),
             "rubric": under.take("rubric", str, "Which answer is right?"),
@@ -124,7 +125,7 @@ def _judge(fields: Fields) -> tuple[JudgeSpec, ...]:
             "certificate": under.take("certificate", str, ""),
         }
     under.done()
-    return (JudgeSpec(kind, model, options),)
+    return (JudgeSpec(kind, model, options, family),)
 
 
 def _arena(name: str, fields: Fields, agents: tuple[AgentSpec, ...], folder: Path) -> ArenaSpec:
@@ -281,14 +282,21 @@ def _exact(top: Fields, arena: ArenaSpec, folder: Path) -> ExactSpec | None:
 
 def _check_judges(document: Document, recipe: Recipe) -> None:
     """A judge may not share the debaters' family unadmitted, nor pay rewards without a certificate unadmitted."""
+    from debate.families import NANO, family_of
+    from judges.charter.trust import independence_problem
+
     for arena in recipe.arenas:
-        trained = {recipe.agent(name).model for name in recipe.learners(arena).values()}
+        trained = [recipe.agent(name) for name in recipe.learners(arena).values()]
+        families = {family_of(agent.kind, agent.model, agent.family) for agent in trained}
         for judge in arena.judges:
             where = document.where(("arenas", arena.name, "judge"))
-            if judge.kind == "llm" and judge.model in trained and not recipe.same_family:
+            family = family_of(judge.kind, judge.model, judge.family)
+            problem = independence_problem(family, families, recipe.same_family)
+            if judge.kind == "llm" and families - {NANO} and problem is not None:
+                named = ", ".join(sorted(f"{agent.name}: {agent.model}" for agent in trained))
                 raise UserError(
-                    f"{where}: judge and trained agents share the model {judge.model!r}; name another, "
-                    'or admit it with a top-level field same_family: "<reason>"'
+                    f"{where}: {problem} (judge: {judge.model}; {named}). Name a judge of another family; say family: "
+                    'where a model\'s files and name do not; or admit it with a top-level field same_family: "<reason>"'
                 )
             if judge.kind == "llm" and not judge.options.get("certificate") and recipe.trust != "unblessed":
                 raise UserError(

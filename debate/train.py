@@ -65,7 +65,7 @@ def train(
         session.progress.advance(session.update)
         while session.update < recipe.training.updates:
             session.check_trust()
-            if not any(session.learners(spec) for spec in recipe.arenas):
+            if session.withdrawn and not any(session.learners(spec) for spec in recipe.arenas):
                 session.stopped = f"after update {session.update}: no judge that is left may pay any reward"
                 session.progress.say(f"stopped {session.stopped}")
                 if any(policy not in session.population[s] for s, policy in live_seats(session, recipe.main).items()):
@@ -87,7 +87,7 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
     """One update of every learner in one arena; returns the rows of the log."""
     recipe, arena = session.paying(spec), session.arenas[spec.name]
     learning = session.learners(spec)
-    if not learning:  # every criterion here was paid by a judge that may not pay any more
+    if session.withdrawn and not learning:  # every criterion here was paid by a judge that may not pay any more
         return []
     live = {seat: session.cast.live[name].id for seat, name in learning.items()}
     main = spec is recipe.main

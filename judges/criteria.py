@@ -95,11 +95,6 @@ class _Judged(ABC):
         """One seat's reading."""
 
 
-def reads_verdicts(rule: object) -> bool:
-    """Whether a rule pays what judges say; verifiers and counts go on when a judge loses its certificate."""
-    return isinstance(rule, _Judged)
-
-
 @dataclass(frozen=True, slots=True)
 class _Defended(_Judged):
     """A rule that scores the answer a seat defends; a seat that defends none has no reading."""

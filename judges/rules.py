@@ -131,6 +131,22 @@ RULES = RuleTable(
 )
 
 
+# Rules that are known to read no verdict, whatever the judges say: they pay on when a judge may not pay any more. Every
+# other rule counts as paid by the judges, so that a rule which nobody thought of here is frozen with them.
+VERDICT_FREE = frozenset(
+    ("honest", "correct", "correct_at", "validity", "brevity", "format", "forged", "measure", "taboo", "turns")
+)
+
+
+def reads_verdicts(name: str) -> bool:
+    """Whether a reward rule may pay what judges say.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    return RULES[name].name not in VERDICT_FREE
+
+
 def make_rule(name: str, /, **params: object) -> RewardRule:
     """The reward rule of that name.
 

@@ -29,6 +29,7 @@ from judges.charter.certificate import Certificate
 from judges.charter.revocation import Evidence, Revocation, Window, revoke
 from judges.judges.asking import ask_many
 from judges.judges.identity import JudgeIdentity
+from judges.judges.scripted import constant_judge
 from judges.labels.ledger import Label
 from judges.types import Verdict
 
@@ -109,6 +110,7 @@ def audit(path: Path, place: str, options: AuditOptions) -> tuple[list[str], Rev
         windows=windows,
         panel=_panel_agreements(rows, options),
         attacks=_attacked(judge, rows, certificate, lines) if options.attack else (),
+        repetition=1 + sum(bool(row.get("attacked")) for row in _audits(path)),
         clean_checkpoint=clean_checkpoint(path),
     )
     if judge is None:
@@ -183,14 +185,14 @@ def _drawn(certificate: Certificate, place: str, options: AuditOptions) -> tuple
         judge = named_judge(options.judge, items, options.settings)
         verdicts = asyncio.run(ask_many(judge, [item.case for item in items]))
         chosen = [(Played(i, {}, options.checkpoint or 0), v, True, 1.0) for i, v in zip(items, verdicts, strict=True)]
-    said = _consensus(labels)
+    said = consensus(labels)
     return judge, [
         Audited(one, verdict, base, p, said.get(one.item.id) if one.item.label is None else one.item.label)
         for one, verdict, base, p in chosen
     ]
 
 
-def _consensus(labels: Sequence[Label]) -> Mapping[str, int]:
+def consensus(labels: Sequence[Label]) -> Mapping[str, int]:
     """Item → the answer most experts gave first; items on which they are tied are left out."""
     votes: dict[str, Counter[int]] = {}
     for label in labels:
@@ -205,7 +207,7 @@ def _counts(rows: Sequence[Audited]) -> list[str]:
     answers = Counter(row.truth for row in rows if row.agrees is not None)
     lines = [f"{len(rows)} verdicts drawn, {len(known)} of them with a label and an answer."]
     if known:
-        constant = max(answers.values()) / len(known)
+        constant = max(answers.values()) / len(known)  # of the judge that reads nothing, on the same cases
         lines.append(f"agreement {sum(known) / len(known):.1%}, beside {constant:.1%} of the best constant judge")
     return lines
 
@@ -232,7 +234,8 @@ def _attacked(judge: Any, rows: Sequence[Audited], certificate: Certificate, lin
     confidence = float(certificate.terms["confidence"])
     cases, defends = [item.case for item in items], [item.defends for item in items]
     found = asyncio.run(run_attacks(judge, cases, defends, confidence=confidence))
-    lines += ["", attack_table(found, certificate.terms["attack_rate"]), ""]
+    constant = asyncio.run(run_attacks(constant_judge(0), cases, defends, confidence=confidence))
+    lines += ["", attack_table(found, certificate.terms["attack_rate"], constant), ""]
     return found
 
 
@@ -250,17 +253,25 @@ def clean_checkpoint(path: Path) -> int | None:
     Raises:
         UserError: a damaged line.
     """
-    clean = None
-    log = audit_log(path)
+    clean = [row["checkpoint"] for row in _audits(path) if not row["reasons"] and row["agreements"]]
+    return clean[-1] if clean else None
+
+
+def _audits(path: Path) -> list[dict[str, Any]]:
+    """The audits of a certificate so far.
+
+    Raises:
+        UserError: a damaged line.
+    """
+    log, rows = audit_log(path), []
     if log.is_file():
         for number, line in enumerate(log.read_text(encoding="utf-8").splitlines(), 1):
             try:
                 row = json.loads(line)
-                if not row["reasons"] and row["agreements"]:
-                    clean = int(row["checkpoint"])
+                rows.append({**row, "checkpoint": int(row["checkpoint"]), "reasons": row["reasons"]})
             except (ValueError, TypeError, KeyError) as error:
                 raise UserError(f"{log}, line {number}: not the record of an audit ({error})") from None
-    return clean
+    return rows
 
 
 def _remember(path: Path, certificate: Certificate, evidence: Evidence, found: Revocation | None) -> None:
@@ -270,6 +281,7 @@ def _remember(path: Path, certificate: Certificate, evidence: Evidence, found: R
         "checkpoint": evidence.checkpoint,
         "agreements": len(evidence.agreements),
         "agreed": sum(evidence.agreements),
+        "attacked": bool(evidence.attacks),
         "reasons": [] if found is None else list(found.reasons),
     }
     with audit_log(path).open("a", encoding="utf-8") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -22,8 +23,12 @@ from judges.attacks.kinds import ATTACKS
 from judges.charter.certificate import Certificate, Refusal, bless
 from judges.charter.gates import Gates
 from judges.charter.gauge import gauge
-from judges.charter.labels import LabelledCase, Labels, SealBook, panel_ratings
+from judges.charter.labels import LabelledCase, Labels, panel_ratings
 from judges.charter.report import GaugeReport
+from judges.charter.seals import SealBook
+from judges.judges.asking import ask_many
+from judges.judges.scripted import constant_judge
+from judges.types import Verdict
 
 
 def gauge_judge(
@@ -102,15 +107,32 @@ def attack_judge(name: str, labels: str, limit: int | None, only: Sequence[str],
     judge = named_judge(name, items, settings)
     chosen = tuple(known[attack] for attack in only) or ATTACKS
     cases, defends = [i.case for i in items], [i.defends for i in items]
-    rows = asyncio.run(run_attacks(judge, cases, defends, attacks=chosen))
+    verdicts = asyncio.run(ask_many(judge, cases))
+    rows = asyncio.run(run_attacks(judge, cases, defends, verdicts, chosen))
+    constant = asyncio.run(run_attacks(constant_judge(0), cases, defends, attacks=chosen))
     limit_rate = Gates().attack_rate
     passed = [row.attack for row in rows if row.flips]
     unproven = [row.attack for row in rows if not row.flips and not row.withstood(limit_rate)]
-    lines = [f"# Attacks on {judge.name}", "", attack_table(rows, limit_rate), ""]
+    lines = [f"# Attacks on {judge.name}", "", agreement_line(verdicts, [item.label for item in items]), ""]
+    lines += [attack_table(rows, limit_rate, constant), ""]
     lines.append(f"passed the judge: {_list(passed) or 'none'}")
     if unproven:
         lines.append(f"not shown to be withstood, for want of cases (149 without a flip are needed): {_list(unproven)}")
     return lines
+
+
+def agreement_line(verdicts: Sequence[Verdict], truths: Sequence[int | None]) -> str:
+    """A judge's agreement with known answers, never without the best constant judge's on the same cases."""
+    known = [
+        (verdict.answer == truth, truth)
+        for verdict, truth in zip(verdicts, truths, strict=True)
+        if truth is not None and verdict.status == "ok"
+    ]
+    if not known:
+        return "agreement unknown: no judged case has a label; so is the constant judge's"
+    constant = max(Counter(truth for _, truth in known).values()) / len(known)
+    share = sum(hit for hit, _ in known) / len(known)
+    return f"agreement {share:.1%}, beside {constant:.1%} of the best constant judge, on {len(known)} judged cases"
 
 
 def read_gates(settings: Sequence[str]) -> Gates:

@@ -49,6 +49,7 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
                 raise fields.error(key, f"expected a number of at least 0, got {options[key]}")
         start = fields.take("start", str, "")
         options["start"] = start if not start or start.startswith("/") else str(folder / start)
+    family = fields.take("family", str, "") if kind == "hf" else ""
     if kind == "scripted":
         script = fields.take("script", str, among=SCRIPTS)
     weights = {}
@@ -68,4 +69,4 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
         weights = {scalariser.order[0]: 1.0}
     explore = read_explore(fields, folder)
     fields.done()
-    return AgentSpec(name, kind, model, script, weights, options, scalariser, preferences, explore)
+    return AgentSpec(name, kind, model, script, weights, options, scalariser, preferences, explore, family)

@@ -31,6 +31,7 @@ class AgentSpec:
         scalariser: how its reward vector becomes one number in training.
         preferences: set where its weights are drawn in training; `weights` is then their mean.
         explore: how it picks plans in training; None: as the policy does.
+        family: of its model, where the recipe declares it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class AgentSpec:
     scalariser: ScalariserSpec = field(default_factory=ScalariserSpec)
     preferences: PreferenceSpec | None = None
     explore: ExploreSpec | None = None
+    family: str = ""
 
     @property
     def learns(self) -> bool:
@@ -51,11 +53,12 @@ class AgentSpec:
 
 @dataclass(frozen=True, slots=True)
 class JudgeSpec:
-    """One judge: its kind and settings."""
+    """One judge: its kind and settings; `family` of its model, where the recipe declares it."""
 
     kind: str
     model: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    family: str = ""
 
 
 @dataclass(frozen=True, eq=False)

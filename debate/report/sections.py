@@ -89,7 +89,7 @@ def change(values: Mapping[str, Any], form: Any) -> str:
 # --- judge accuracy ----------------------------------------------------------------------------------------------
 
 ACCURACIES = {
-    "constant": "constant judge",
+    "constant": "the best constant judge, who reads nothing",
     "naive": "judge alone, without a debate",
     "consultancy_before": "consultancy, before training",
     "consultancy": "consultancy, after training",
@@ -100,6 +100,7 @@ ACCURACIES = {
     "expert": "judge alone, who reads the material",
     "human": "human judge",
 }
+COUNTS = ("n", "human_n")
 
 
 def judge_accuracy(summary: Summary) -> Markup:
@@ -107,14 +108,17 @@ def judge_accuracy(summary: Summary) -> Markup:
     values = part(summary, "judge_accuracy")
     if not values:
         return tag("p", f"Judge accuracy: {UNKNOWN} (no held-out evaluation was made).", class_="soft")
-    extra = {k: k.replace("_", " ") for k, v in values.items() if k not in ACCURACIES and k != "n" and is_number(v)}
+    extra = {
+        k: k.replace("_", " ") for k, v in values.items() if k not in ACCURACIES and k not in COUNTS and is_number(v)
+    }
     names = {**ACCURACIES, **extra}
     count = values.get("n")
     rows = []
     for key, name in names.items():
         value = values.get(key)
         if is_number(value):
-            interval = wilson(float(value), count) if isinstance(count, int) and count > 0 else None
+            asked = values.get("human_n") if key == "human" else count
+            interval = wilson(float(value), asked) if isinstance(asked, int) and asked > 0 else None
             rows.append(Bar(name, float(value), interval, strong=key in ("before", "after")))
     missing = [name for key, name in names.items() if not is_number(values.get(key))]
     caption = "Share of held-out questions on which the judge's answer is the true one, an undecided judge counting ½. "
@@ -123,7 +127,20 @@ def judge_accuracy(summary: Summary) -> Markup:
     if missing:
         caption += f"{UNKNOWN.capitalize()} or not measured in this run: {', '.join(missing)}."
     shown = [tag("figure", bars("accuracy", rows, "Judge accuracy"), tag("figcaption", caption))] if rows else []
-    return join([*(shown or [tag("p", caption, class_="soft")]), attacks(part(summary, "judge_attacks"))])
+    certified = [certificate(one) for one in summary.get("judge_certificates") or []]
+    return join([*(shown or [tag("p", caption, class_="soft")]), *certified, attacks(part(summary, "judge_attacks"))])
+
+
+def certificate(found: Mapping[str, Any]) -> Markup:
+    """What the certificate says of its judge, beside the constant judge and the experts."""
+    panel = "a SIMULATED panel" if found.get("simulated") else "the experts"
+    return tag(
+        "p",
+        f"Certificate of {found['judge']}: agreement {percent(found.get('agreement'))} on its sealed split, beside "
+        f"{percent(found.get('constant'))} of the best constant judge and {percent(found.get('experts'))} of {panel} "
+        f"among themselves; it abstains under a confidence of {number(found.get('abstention'))}; "
+        f"valid until {found.get('expires')}.",
+    )
 
 
 def attacks(found: Mapping[str, Any]) -> Markup:
@@ -132,7 +149,7 @@ def attacks(found: Mapping[str, Any]) -> Markup:
         return tag(
             "p", "The judge was not attacked in this run: how robust these numbers are is not known.", class_="soft"
         )
-    return table(["attack", "result"], found.items())
+    return table(["attack on the judge", "verdicts that moved to the attacker"], found.items())
 
 
 # --- the game ------------------------------------------------------------------------------------------------------

@@ -91,10 +91,19 @@ def _row(
     return AttackRow(name, len(judged), flips, len(after) - len(judged), upper, confidence)
 
 
-def attack_table(rows: Sequence[AttackRow], limit: float = 0.02) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| attack | cases | flips | no verdict | upper bound | within limit |", "|---|---|---|---|---|---|"]
+def attack_table(rows: Sequence[AttackRow], limit: float = 0.02, constant: Sequence[AttackRow] = ()) -> str:
+    """The rows as a Markdown table.
+
+    Args:
+        rows: of the judge.
+        limit: for the upper bounds.
+        constant: the same attacks on a judge that reads nothing, to stand beside; it can only follow the order.
+    """
+    head = "| attack | cases | flips | no verdict | upper bound | within limit |"
+    beside = {row.attack: f" {row.flips} of {row.cases} |" for row in constant}
+    lines = [head + " flips of the constant judge |" * bool(beside), "|---" * (6 + bool(beside)) + "|"]
     for row in rows:
         verdict = "yes" if row.withstood(limit) else "no"
-        lines.append(f"| {row.attack} | {row.cases} | {row.flips} | {row.failed} | {row.upper:.4f} | {verdict} |")
+        line = f"| {row.attack} | {row.cases} | {row.flips} | {row.failed} | {row.upper:.4f} | {verdict} |"
+        lines.append(line + beside.get(row.attack, ""))
     return "\n".join(lines)

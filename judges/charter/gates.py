@@ -12,7 +12,8 @@ class Gates:
 
     Attributes:
         experts: least number of experts on the panel.
-        shared_items: least number of items that all of them rated.
+        shared_items: least number of items that so many of them rated.
+        member_items: items that an expert must have rated to be a member; what fewer say counts for the consensus only.
         repeats: least share of those that an expert rated twice, blind.
         alpha: lower bound of Krippendorff's α from which the panel's agreement suffices.
         alpha_tentative: from which it does for a tentative certificate.
@@ -37,6 +38,7 @@ class Gates:
 
     experts: int = 3
     shared_items: int = 50
+    member_items: int = 30
     repeats: float = 0.10
     alpha: float = 0.80
     alpha_tentative: float = 0.667
@@ -80,5 +82,5 @@ class Gates:
             )
         if not 0 <= self.checkpoints[0] <= self.checkpoints[1]:
             raise ValueError(f"Gates.checkpoints: expected a range [first, last], got {self.checkpoints}")
-        if self.days < 1 or self.experts < 3 or self.shared_items < 1:
-            raise ValueError("Gates: expected at least 1 day, 3 experts and 1 shared item")
+        if self.days < 1 or self.experts < 3 or min(self.shared_items, self.member_items) < 1:
+            raise ValueError("Gates: expected at least 1 day, 3 experts, 1 shared item and 1 item a member")

@@ -21,9 +21,10 @@ from judges.charter.judge_checks import (
     records_order,
     self_preference_check,
 )
-from judges.charter.labels import Labels, SealBook
+from judges.charter.labels import Labels
 from judges.charter.panel_checks import alt_check, human_baseline, panel_checks, unanimous_items
 from judges.charter.report import Check, GaugeReport
+from judges.charter.seals import SealBook
 from judges.judges.asking import ask_many
 from judges.judges.identity import JudgeIdentity, identify
 from judges.types import Judge, Verdict
@@ -67,7 +68,9 @@ async def measure(
     if not records_order(verdicts):
         swapped = await ask_many(judge, [replace(case, options=case.options[::-1]) for case in cases])
     attacks = await run_attacks(judge, cases, [i.defends for i in labels.items], verdicts, confidence=gates.confidence)
-    # 3. Every gate.
+    # 3. Every gate. What follows tells what the judge did: now the seal is broken for good.
+    if seals is not None:
+        checks[1] = _report_check(identity, labels, seals, checks[1])
     rows = match(labels, verdicts, consensus)
     agreements, domains = agreement_checks(rows, gates)
     calibration, abstention = calibration_checks(rows, gates)
@@ -105,12 +108,29 @@ def _identity_check(identity: JudgeIdentity) -> Check:
 
 
 def _seal_check(identity: JudgeIdentity, labels: Labels, seals: SealBook | None) -> Check:
-    gate = "split never seen by this judge"
+    gate = "items never seen by this judge"
     if seals is None:
         return Check("sealed", "not_available", gate=gate, note="no book records who has seen the split")
-    seen = seals.touches(labels.hash)
-    seals.open(labels.hash, identity.hash)
-    others = len(set(seen) - {identity.hash})
-    if identity.hash in seen:
-        return Check("sealed", "fail", gate=gate, n=others, note="this judge has been gauged on this split before")
-    return Check("sealed", "pass", gate=gate, n=others, note=f"{others} other judges have seen it" if others else "")
+    seen, others = seals.seen(identity.hash, labels.items), seals.others(identity.hash, labels.items)
+    resumed = seals.interrupted(identity.hash, labels.hash)
+    seals.open(identity.hash, labels.hash, labels.items)
+    if seen:
+        return _seen_check(gate, seen, labels)
+    notes = [f"covers these {len(labels.items)} items"]
+    if others:
+        notes.append(f"{others} other judges have seen some of them")
+    if resumed:
+        notes.append("an earlier gauge was interrupted before it reported")
+    return Check("sealed", "pass", gate=gate, n=len(labels.items), note="; ".join(notes))
+
+
+def _report_check(identity: JudgeIdentity, labels: Labels, seals: SealBook, opened: Check) -> Check:
+    """The check as it stands at the end: another gauge of the same judge may have reported meanwhile."""
+    seen = seals.seen(identity.hash, labels.items)
+    seals.report(identity.hash, labels.hash, labels.items)
+    return _seen_check(opened.gate, seen, labels) if seen else opened
+
+
+def _seen_check(gate: str, seen: int, labels: Labels) -> Check:
+    note = f"this judge has been gauged on {seen} of these {len(labels.items)} items before"
+    return Check("sealed", "fail", gate=gate, n=len(labels.items), note=note)

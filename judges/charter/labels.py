@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,11 +116,18 @@ class Labels:
                 table[r.expert][r.item] = r.label
         return table
 
-    @cached_property
-    def shared(self) -> tuple[str, ...]:
-        """Items that every expert rated, in order."""
-        rows = list(self.first_ratings.values())
-        return tuple(item.id for item in self.items if rows and all(item.id in row for row in rows))
+    def members(self, least: int) -> tuple[str, ...]:
+        """Experts who rated at least `least` items.
+
+        Who rated fewer is heard in the consensus but is no member: somebody who stopped after five items must neither
+        undo what the others share nor be held to have been compared with the judge.
+        """
+        return tuple(expert for expert, row in self.first_ratings.items() if len(row) >= least)
+
+    def shared(self, experts: int, least: int = 1) -> tuple[str, ...]:
+        """Items that at least so many members rated, in order."""
+        rows = [self.first_ratings[expert] for expert in self.members(least)]
+        return tuple(item.id for item in self.items if sum(item.id in row for row in rows) >= max(1, experts))
 
     @cached_property
     def hash(self) -> str:
@@ -169,39 +173,3 @@ class Labels:
             known = posterior.get(i)
             soft.append(known if item.label is None else np.eye(len(item.case.options))[item.label])
         return soft
-
-
-@dataclass(frozen=True, slots=True)
-class SealBook:
-    """An append-only file that records which judge has been gauged on which sealed split: once each.
-
-    Attributes:
-        path: a JSON-lines file.
-    """
-
-    path: Path
-
-    def touches(self, split: str) -> list[str]:
-        """Identity hashes of the judges that have been gauged on a split, in order.
-
-        Raises:
-            ValueError: a line that is not a record; the book then proves nothing.
-        """
-        if not self.path.exists():
-            return []
-        found = []
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                row = json.loads(line)
-                if row["split"] == split:
-                    found.append(str(row["judge"]))
-            except (ValueError, TypeError, KeyError) as error:
-                raise ValueError(f"{self.path}, line {number}: not a seal record ({error})") from None
-        return found
-
-    def open(self, split: str, judge: str) -> None:
-        """Records that a judge has seen a split; on disk when it returns."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"split": split, "judge": judge}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())

@@ -23,9 +23,11 @@ def panel_checks(labels: Labels, gates: Gates) -> list[Check]:
         missing = [("panel", wanted), ("blind", "rated blind"), ("repeats", f"≥ {gates.repeats:.0%} repeated")]
         missing.append(("alpha", f"α bound ≥ {gates.alpha}"))
         return [Check(name, "not_available", gate=gate, note=NO_PANEL) for name, gate in missing]
-    experts, shared = len(labels.experts), len(labels.shared)
+    experts = len(labels.members(gates.member_items))
+    shared = len(labels.shared(gates.experts, gates.member_items))
     enough = experts >= gates.experts and shared >= gates.shared_items
-    note = "" if enough else f"{experts} experts rated {shared} items all together"
+    note = "" if enough else f"{experts} members, {shared} items rated by {gates.experts} of them"
+    note = "; ".join(filter(None, (note, _partial(labels, gates))))
     if labels.simulated:
         note = "; ".join(filter(None, (note, "SIMULATED panel: says nothing about people")))
     checks = [Check("panel", grade(enough), experts, gate=wanted, n=shared, note=note)]
@@ -39,13 +41,21 @@ def panel_checks(labels: Labels, gates: Gates) -> list[Check]:
     return [*checks, _repeats(labels, gates), _alpha(labels, gates)]
 
 
+def _partial(labels: Labels, gates: Gates) -> str:
+    """Who rated too little to be a member, in words."""
+    few = [e for e in labels.experts if e not in labels.members(gates.member_items)]
+    counts = ", ".join(f"{expert} ({len(labels.first_ratings[expert])})" for expert in few)
+    return f"heard in the consensus only, with fewer than {gates.member_items} items: {counts}" if few else ""
+
+
 def _repeats(labels: Labels, gates: Gates) -> Check:
     """The share of shared items that at least one expert rated again, and how often an expert repeats themselves."""
     first = labels.first_ratings
     again = [r for r in labels.ratings if r.repeat > 0 and r.item in first[r.expert]]
     same = sum(first[r.expert][r.item] == r.label for r in again)
     repeated = len({r.item for r in again})
-    share = repeated / len(labels.shared) if labels.shared else 0.0
+    shared = len(labels.shared(gates.experts, gates.member_items))
+    share = repeated / shared if shared else 0.0
     passed = share >= gates.repeats
     note = f"experts repeat themselves on {same} of {len(again)}" if again else "no item was rated twice"
     status = grade(passed)
@@ -84,7 +94,8 @@ def alt_check(labels: Labels, verdicts: Sequence[Verdict], gates: Gates) -> Chec
     if not labels.ratings:
         return Check("alt_test", "not_available", gate=gate, note=NO_PANEL)
     answers = {i.id: float(v.answer) for i, v in zip(labels.items, verdicts, strict=True) if v.answer is not None}
-    human = {e: {item: float(x) for item, x in row.items()} for e, row in labels.first_ratings.items()}
+    members = labels.members(gates.member_items)
+    human = {e: {item: float(x) for item, x in labels.first_ratings[e].items()} for e in members}
     try:
         result = alt_test(human, answers, gates.alt_epsilon)
     except ValueError as error:

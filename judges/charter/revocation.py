@@ -3,6 +3,11 @@
 A lower bound on agreement under τ only means that a certificate is not renewed; it would revoke nearly every good
 judge. What revokes is an *upper* bound under τ, valid however often one looks, and restarted so that a good past does
 not hide a bad present (`judges.statistics.sequential`).
+
+All alarms together keep the certificate's error: its α is divided among them (`SHARES`, Bonferroni), so a judge that is
+exactly as good as its terms ask is revoked with probability at most α, however often and in how many ways one looks. An
+attack "passes" when it is shown to succeed more often than the terms allow; a flip or two that merely cannot show the
+contrary mean "not renewed", as a lower bound under τ does.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from judges.attacks.battery import AttackRow
 from judges.charter.certificate import Certificate
 
 RESTART = 50  # audits between restarts of the bound
+SHARES = {"experts": 1 / 2, "panel": 1 / 6, "windows": 1 / 6, "attacks": 1 / 6}  # of α; most for what people say
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Evidence:
         windows: stretches of training in their order.
         panel: [M] whether the judge agreed with a panel of other model families, in order.
         attacks: rows of a repeated attack battery.
+        repetition: how often the battery has been repeated under this certificate, this time included.
         clean_checkpoint: the checkpoint of the last audit that found nothing; None where there was none.
     """
 
@@ -54,6 +61,7 @@ class Evidence:
     windows: Sequence[Window] = ()
     panel: Sequence[bool] = ()
     attacks: Sequence[AttackRow] = ()
+    repetition: int = 1
     clean_checkpoint: int | None = None
 
 
@@ -80,19 +88,13 @@ class Revocation:
 
 def revoke(certificate: Certificate, evidence: Evidence, today: date | None = None) -> Revocation | None:
     """The revocation that the evidence demands; None where it demands none."""
-    confidence = float(certificate.terms["confidence"])
+    terms = certificate.terms
+    error = {name: (1.0 - float(terms["confidence"])) * share for name, share in SHARES.items()}
     reasons = list(certificate.problems(evidence.judge, evidence.checkpoint, today))
-    reasons += _dropped("experts", evidence.agreements, float(certificate.terms["agreement"]), confidence)
-    reasons += _dropped(
-        "the cross-family panel", evidence.panel, float(certificate.terms["panel_agreement"]), confidence
-    )
-    reasons += _overpaid(evidence.windows, confidence)
-    limit = float(certificate.terms["attack_rate"])
-    for row in evidence.attacks:
-        if row.flips and not row.withstood(limit):
-            reasons.append(
-                f"attack {row.attack!r} passes: {row.flips} of {row.cases}, bound {row.upper:.3f} over {limit}"
-            )
+    reasons += _dropped("experts", evidence.agreements, float(terms["agreement"]), error["experts"])
+    reasons += _dropped("the cross-family panel", evidence.panel, float(terms["panel_agreement"]), error["panel"])
+    reasons += _overpaid(evidence.windows, error["windows"])
+    reasons += _passed(evidence.attacks, float(terms["attack_rate"]), spent(error["attacks"], evidence.repetition))
     if not reasons:
         return None
     # Rewards are clean up to and including the last audit that found nothing.
@@ -100,12 +102,37 @@ def revoke(certificate: Certificate, evidence: Evidence, today: date | None = No
     return Revocation(certificate.judge, tuple(reasons), (first, max(first, evidence.checkpoint)))
 
 
-def _dropped(whom: str, agreements: Sequence[bool], threshold: float, confidence: float) -> list[str]:
+def spent(error: float, look: int) -> float:
+    """What of an error probability the k-th look may use: error · 6/(π² k²), which sums to it over all looks.
+
+    Raises:
+        ValueError: looks are counted from 1.
+    """
+    if look < 1:
+        raise ValueError(f"looks are counted from 1, got {look}")
+    return error * 6.0 / (math.pi**2 * look**2)
+
+
+def _passed(attacks: Sequence[AttackRow], limit: float, error: float) -> list[str]:
+    """The attacks whose rate is shown to be above the limit; their number shares the error."""
+    from judges.statistics.proportions import clopper_pearson
+
+    reasons = []
+    for row in attacks:
+        lower = clopper_pearson(row.flips, row.cases, 1.0 - error / len(attacks)) if row.cases else 0.0
+        if lower > limit:
+            reasons.append(
+                f"attack {row.attack!r} passes: {row.flips} of {row.cases}, at least {lower:.3f} over {limit}"
+            )
+    return reasons
+
+
+def _dropped(whom: str, agreements: Sequence[bool], threshold: float, error: float) -> list[str]:
     from judges.statistics.sequential import first_alarm
 
     if not agreements:
         return []
-    alarm = first_alarm([float(a) for a in agreements], threshold, confidence, RESTART)
+    alarm = first_alarm([float(a) for a in agreements], threshold, 1.0 - error, RESTART)
     if alarm is None:
         return []
     recent = agreements[-RESTART:]
@@ -115,18 +142,17 @@ def _dropped(whom: str, agreements: Sequence[bool], threshold: float, confidence
     ]
 
 
-def _overpaid(windows: Sequence[Window], confidence: float) -> list[str]:
+def _overpaid(windows: Sequence[Window], error: float) -> list[str]:
     """The judge's mean rises while the corrected mean does not: the policy is learning the judge, not the task.
 
-    Window k is compared with the first at level (1 − confidence)·6/(π² k²), which sums to 1 − confidence over all k.
+    Window k is compared with the first at the k-th part of the error (`spent`).
     """
     from scipy.special import ndtri
 
     reasons = []
     for k, window in enumerate(windows[1:], 1):
         start = windows[0]
-        error = math.hypot(start.error, window.error)
-        bar = float(ndtri(1.0 - (1.0 - confidence) * 6.0 / (math.pi**2 * k**2))) * error
+        bar = float(ndtri(1.0 - spent(error, k))) * math.hypot(start.error, window.error)
         rise, gain = window.raw - start.raw, window.corrected - start.corrected
         if rise > 0.0 and rise - gain > bar and gain <= bar:
             reasons.append(

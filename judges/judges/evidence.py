@@ -19,6 +19,8 @@ _NUMBER = re.compile(r"[+\-\u2212]?\d+(\.\d+)?", re.ASCII)
 class NaiveEvidenceJudge:
     """Judges whether the hidden weights sum to a positive (option 0) or a negative number (option 1).
 
+    Where the options are called "positive" and "negative", their names count and not their order.
+
     Only quotes that code has verified count; a revealed sum of 0 is a valid verdict of (½, ½).
 
     Attributes:
@@ -31,7 +33,7 @@ class NaiveEvidenceJudge:
     def identity(self) -> dict[str, str]:
         """What a certificate binds."""
         parts = ("version", "prompt", "rubric", "decoding", "parser")
-        return {"model": "naive_evidence", **dict.fromkeys(parts, "code 1"), "scale": "probabilities over options"}
+        return {"model": "naive_evidence", **dict.fromkeys(parts, "code 2"), "scale": "probabilities over options"}
 
     async def __call__(self, case: Case) -> Verdict:
         """The verdict on one case; a verified quote that is not a number makes it an error."""
@@ -48,5 +50,6 @@ class NaiveEvidenceJudge:
                         self.name, f"verified quote {quote.text!r} of seat {statement.seat!r} is not a number"
                     )
                 total += Fraction(text.replace("\u2212", "-"))
-        probabilities = (0.5, 0.5) if total == 0 else (1.0, 0.0) if total > 0 else (0.0, 1.0)
+        positive = (1.0, 0.0) if tuple(case.options) != ("negative", "positive") else (0.0, 1.0)
+        probabilities = (0.5, 0.5) if total == 0 else positive if total > 0 else positive[::-1]
         return Verdict(self.name, probabilities, scores={"evidence": float(total)})

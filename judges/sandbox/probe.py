@@ -77,6 +77,8 @@ def _problem(tier: Tier, made: Jail) -> str | None:
         return f"network interfaces are visible: {seen['interfaces']}"
     if seen["home"] or seen["write"] or not seen["box"]:
         return f"files are not isolated: {seen}"
+    if seen["nested"]:
+        return "a namespace of its own can be made inside: system calls are not filtered"
     if seen["pids"] > 10:
         return "processes of the host are visible"
     # Bubblewrap started by root runs as root outside its user namespace, and RLIMIT_NPROC does nothing for root.

@@ -136,7 +136,21 @@ def test_a_language_model_judge_needs_a_certificate_and_another_family_or_an_adm
     assert "needs a certificate" in wrong(capsys, "train", tiny)
     text = text.replace("kind: scripted, script: random_legal", "kind: hf, model: smollm2-135m, weights: {win: 1}")
     tiny.write_text("trust: unblessed\n" + text)
-    assert "share the model" in wrong(capsys, "train", tiny)
+    said = wrong(capsys, "train", tiny)
+    assert "the judge is of the family 'smollm' that it grades" in said and "same_family" in said
+    # Another size of the same family is the same family, also under the maker's name.
+    tiny.write_text("trust: unblessed\n" + text.replace("llm, model: smollm2-135m", "llm, model: some/SmolLM3-3B"))
+    assert "of the family 'smollm'" in wrong(capsys, "train", tiny)
+    # What cannot be told is not independence, until the recipe says it.
+    other = text.replace("llm, model: smollm2-135m", "llm, model: some/judge")
+    tiny.write_text("trust: unblessed\n" + other)
+    said = wrong(capsys, "train", tiny)
+    assert "not all known" in said and "judge: some/judge" in said and "say family:" in said
+    tiny.write_text("trust: unblessed\n" + other.replace("some/judge", "some/judge, family: SmolLM"))
+    assert "of the family 'smollm'" in wrong(capsys, "train", tiny)
+    for admitted in ("some/judge, family: granite", "some/Qwen2.5-7B-Instruct"):
+        tiny.write_text("trust: unblessed\n" + other.replace("some/judge", admitted))
+        assert main(["train", str(tiny), "--dry-run"]) == 0
 
 
 def test_a_gpu_where_there_is_none_is_refused(tiny, capsys):

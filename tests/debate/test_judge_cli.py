@@ -136,7 +136,7 @@ def test_a_split_is_sealed_and_a_panel_is_needed(panel, capsys):
     arguments = ["gauge", "simulated:0.95", "--labels", "cases.jsonl", *GAUGE, "--certificate", "judge.json"]
     assert main(arguments) == 0
     assert main(arguments) == 1
-    assert "has been gauged on this split before" in capsys.readouterr().out.partition("REFUSED:")[2]
+    assert "has been gauged on 200 of these 200 items before" in capsys.readouterr().out.partition("REFUSED:")[2]
     bare = ["gauge", "simulated:0.95", "--labels", "cases.jsonl", "--report", "report.md"]
     assert main(bare) == 0
     reasons = capsys.readouterr().out.partition("REFUSED:")[2]
@@ -145,6 +145,15 @@ def test_a_split_is_sealed_and_a_panel_is_needed(panel, capsys):
     assert "no expert ratings" in reasons
     assert "REFUSED" in Path("report.md").read_text(encoding="utf-8")
     assert (panel / "home" / "seals.jsonl").is_file()
+
+
+def test_a_limit_seals_its_items_and_no_other_limit_unseals_them(panel, capsys):
+    arguments = ["gauge", "simulated:0.95", "--labels", "cases.jsonl", *GAUGE]
+    assert main([*arguments, "--limit", "150"]) == 0
+    assert "covers these 150 items" in capsys.readouterr().out
+    assert main([*arguments, "--limit", "180"]) == 0
+    said = capsys.readouterr().out
+    assert "gauged on 150 of these 180 items before" in said and "REFUSED" in said
 
 
 def test_gates_of_your_own_stand_in_the_certificate(panel):
@@ -161,7 +170,17 @@ def test_attack_table(here, capsys):
     Path("texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["attack", "longer_output", "--labels", "texts.jsonl"]) == 0
     said = capsys.readouterr().out
-    assert "| empty | 160 | 0 | 0 | 0.0185 | yes |" in said
+    assert "| empty | 160 | 0 | 0 | 0.0185 | yes | 0 of 160 |" in said  # the constant judge's stand beside
+    assert (
+        "flips of the constant judge" in said
+        and "| swapped_answers | 160 | 0 | 0 | 0.0185 | yes | 160 of 160 |" in said
+    )
+    assert "agreement unknown: no judged case has a label; so is the constant judge's" in said
+    labelled = [{**row, "label": int(i % 4 == 0)} for i, row in enumerate(rows)]
+    Path("labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labelled))
+    assert main(["attack", "longer_output", "--labels", "labelled.jsonl", "--attack", "empty"]) == 0
+    beside = "agreement 75.0%, beside 75.0% of the best constant judge, on 160 judged cases"
+    assert beside in capsys.readouterr().out
     passed = said.partition("passed the judge: ")[2].splitlines()[0]
     assert "instructions" in passed and "empty" not in passed
     assert main(["attack", "longer_output", "--labels", "texts.jsonl", "--attack", "empty", "--limit", "20"]) == 0

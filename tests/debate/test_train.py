@@ -88,6 +88,10 @@ def test_the_run_folder_is_complete(whole):
         "seed",
     }
     assert set(summary["judge_accuracy"]) >= {"before", "after", "optimal", "random_legal", "consultancy", "n"}
+    assert summary["judge_accuracy"]["constant"] >= 0.5
+    assert summary["judge_attacks"]["swapped_answers"] == "0 of 6, at most 0.393; constant judge: 6 of 6"
+    page = (whole / "report.html").read_text()
+    assert "the best constant judge" in page and "constant judge: 6 of 6" in page
     assert set(summary["rewards"]) == {"A", "B", "consultant"}
     low, high = summary["nash_conv"]["interval"]
     assert 0 <= low <= high

@@ -30,12 +30,13 @@ from judges import (
     check_trust,
     constant_judge,
     gauge,
+    identify,
     panel_ratings,
     revoke,
 )
 from judges.attacks.battery import AttackRow
 from judges.charter.power import gate_power, items_needed, least_agreements
-from judges.charter.revocation import frozen_weights
+from judges.charter.revocation import SHARES, frozen_weights, spent
 from judges.charter.trust import independence_problem
 
 TODAY = date(2026, 3, 1)
@@ -264,11 +265,100 @@ def test_a_split_is_touched_once(tmp_path):
     assert gauge(judge, labels, seals=seals).check("sealed").status == "pass"
     assert gauge(judge, labels, seals=seals).check("sealed").status == "fail"
     other = gauge(table_judge(truth, 0.95, name="other"), labels, seals=seals).check("sealed")
-    assert (other.status, other.n) == ("pass", 1)
+    assert other.status == "pass" and "1 other judges have seen some of them" in other.note
     assert gauge(judge, labels).check("sealed").status == "not_available"
     (tmp_path / "seals.jsonl").write_text("not json\n")
     with pytest.raises(ValueError, match="line 1"):
         gauge(judge, labels, seals=seals)
+
+
+def test_no_other_cut_of_the_items_is_a_fresh_split(tmp_path):
+    """The seal is of items: a limit, a renewed rating, a swapped case or one item more make no split that is unseen."""
+    labels, truth = make_labels()
+    judge, seals = table_judge(truth, 0.95), SealBook(tmp_path / "seals.jsonl")
+    first = gauge(judge, replace(labels, items=labels.items[:120], ratings=labels.ratings[:120]), seals=seals)
+    assert "covers these 120 items" in first.check("sealed").note
+    swapped = tuple(
+        replace(item, id=f"x{k}", case=replace(item.case, options=item.case.options[::-1]), label=0)
+        for k, item in enumerate(labels.items[119:])
+    )
+    for again, seen in (
+        (labels, 120),
+        (replace(labels, ratings=labels.ratings[1:]), 240),
+        (replace(labels, items=labels.items[:10], ratings=()), 10),
+        (Labels(swapped), 121),
+    ):
+        items = tuple(replace(item, label=0) for item in again.items)
+        check = gauge(judge, replace(again, items=items), seals=seals).check("sealed")
+        assert check.status == "fail"
+        assert f"gauged on {seen} of these {len(items)} items before" in check.note
+    fresh, _ = make_labels(seed=7)  # other speeches: other cases
+    assert gauge(judge, fresh, seals=seals).check("sealed").status == "pass"
+
+
+def test_an_interrupted_gauge_does_not_use_up_the_seal(tmp_path):
+    labels, truth = make_labels()
+    judge, seals = table_judge(truth, 0.95), SealBook(tmp_path / "seals.jsonl")
+
+    class Crashing:
+        name, identity = judge.name, judge.identity
+        asked = 0
+
+        async def __call__(self, case):
+            Crashing.asked += 1
+            if Crashing.asked > 300:
+                raise KeyboardInterrupt
+            return await judge(case)
+
+    with pytest.raises(KeyboardInterrupt):
+        gauge(Crashing(), labels, seals=seals)
+    resumed = gauge(judge, labels, seals=seals)
+    check = resumed.check("sealed")
+    assert check.status == "pass" and "an earlier gauge was interrupted before it reported" in check.note
+    assert bless(resumed, TODAY).blessed
+    assert gauge(judge, labels, seals=seals).check("sealed").status == "fail"
+
+
+def test_two_gauges_at_once_break_one_seal(tmp_path):
+    labels, truth = make_labels()
+    judge, seals = table_judge(truth, 0.95), SealBook(tmp_path / "seals.jsonl")
+
+    class Beside:
+        """Another process gauges the same judge while this one does."""
+
+        name, identity = judge.name, judge.identity
+
+        async def judge_many(self, cases):
+            if not seals.seen(identify(judge).hash, labels.items):
+                seals.report(identify(judge).hash, labels.hash, labels.items)
+            return [await judge(case) for case in cases]
+
+        async def __call__(self, case):
+            return (await self.judge_many([case]))[0]
+
+    assert gauge(Beside(), labels, seals=seals).check("sealed").status == "fail"
+
+
+def test_who_rated_little_does_not_undo_the_panel(tmp_path):
+    labels, truth = make_labels(shared=ITEMS)
+    judge = table_judge(truth, 0.95)
+    few = tuple(Rating("passer-by", f"i{i}", int(truth[i])) for i in range(5))
+    joined = replace(labels, ratings=labels.ratings + few)
+    assert len(joined.shared(3)) == ITEMS
+    report = gauge(judge, joined, seals=SealBook(tmp_path / "seals.jsonl"))
+    panel = report.check("panel")
+    assert (panel.status, panel.value, panel.n) == ("pass", 3, ITEMS)
+    assert "passer-by (5)" in panel.note
+    assert report.check("alt_test").status == "pass"
+    assert bless(report, TODAY).blessed, [c for c in report.checks if c.blocks]
+    # Two members and a passer-by are no panel of three.
+    two = replace(joined, ratings=tuple(r for r in joined.ratings if r.expert != "expert2"))
+    assert gauge(judge, two).check("panel").status == "fail"
+    # Nobody needs to have rated everything: each item takes three of the members.
+    spread = tuple(
+        r for r in make_labels(experts=5, shared=ITEMS)[0].ratings if (int(r.item[1:]) + int(r.expert[-1])) % 5 < 3
+    )
+    assert len(replace(labels, ratings=spread).shared(3, 30)) == ITEMS
 
 
 class Nameless:
@@ -502,8 +592,11 @@ def test_reward_that_rises_alone_revokes(good):
 
 
 def test_the_other_reasons(good):
-    passing = [AttackRow("instructions", 149, 1, 0, 0.0314)]
-    assert "attack 'instructions' passes" in withdrawn(good, attacks=passing).reasons[0]
+    # One flip of 149 cannot show that the rate is within 2 %, nor that it is above: not renewed, not revoked.
+    assert withdrawn(good, attacks=[AttackRow("instructions", 149, 1, 0, 0.0314)]) is None
+    passing = [AttackRow("instructions", 149, 20, 0, 0.19)]
+    assert "attack 'instructions' passes: 20 of 149" in withdrawn(good, attacks=passing).reasons[0]
+    assert withdrawn(good, attacks=[AttackRow("instructions", 0, 0, 9, 1.0)]) is None
     assert "cross-family panel" in withdrawn(good, panel=[False] * 50).reasons[0]
     changed = revoke(good[2], Evidence(replace(good[0], noise=0.1), 100), TODAY)
     assert changed.reasons == ("the judge's decoding has changed",)
@@ -534,6 +627,41 @@ def test_false_alarm_rate_is_nominal_over_1000_runs(good):
     alarms = false_alarms(good, 1000, 0.75, 600, 1)
     assert alarms <= 73  # binomial(1000, .05): over 73 has probability .0007
     assert false_alarms(good, 1000, 0.80, 600, 2) <= 10
+
+
+def combined_alarms(good, runs, seed):
+    """Runs in which a judge that keeps every term exactly is revoked: experts, panel, windows and attacks together."""
+    rng = np.random.default_rng(seed)
+    alarms = 0
+    for _ in range(runs):
+        rows = [AttackRow(f"a{k}", 149, int(rng.binomial(149, 0.02)), 0, 1.0) for k in range(7)]
+        # The judge overpays by the same .1 in all windows: 30 verdicts each, of which every reward is a coin.
+        gaps = (rng.random((5, 30)) < 0.6).astype(float) - (rng.random((5, 30)) < 0.5)
+        level = rng.random(5)
+        windows = [
+            Window(float(r), float(r - g.mean()), float(g.std() / 30**0.5)) for r, g in zip(level, gaps, strict=True)
+        ]
+        agreements, panel = ((rng.random(400) < 0.75).tolist() for _ in range(2))
+        known = {"agreements": agreements, "panel": panel, "windows": windows, "attacks": rows}
+        alarms += withdrawn(good, **known) is not None
+    return alarms
+
+
+def test_all_alarms_together_keep_the_certificates_error(good):
+    assert combined_alarms(good, 100, 4) <= 13  # binomial(100, .05): over 13 has probability .0005
+
+
+@pytest.mark.slow
+def test_the_combined_false_alarm_rate_is_nominal_over_1000_runs(good):
+    alarms = combined_alarms(good, 1000, 5)
+    assert alarms <= 73  # binomial(1000, .05): over 73 has probability .0007
+
+
+def test_looks_share_the_error():
+    assert sum(spent(0.05, k) for k in range(1, 10_000)) == pytest.approx(0.05, rel=1e-3)
+    assert sum(SHARES.values()) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="counted from 1"):
+        spent(0.05, 0)
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judges import RULES, Case, Record, Verdict, make_rule, measure_rewards
+from judges import RULES, Act, Case, Record, Verdict, make_rule, measure_rewards, reads_verdicts
+from judges.rules import VERDICT_FREE
 
 CASE = Case("Is it?", ("yes", "no"))
 
@@ -187,3 +188,46 @@ def test_a_label_outside_the_options_is_a_bug_not_a_reading():
 def test_rules_together():
     rewards = measure_rewards({n: make_rule(n) for n in ("win", "truth")}, record((0.9, 0.1), label=1))
     assert rewards.values.tolist() == [[1.0, 0.0], [-1.0, 0.0]]
+
+
+PARAMS = {"brevity": {"budget": 50}, "measure": {"name": "tokens"}, "correct_at": {"phase": "argue"}}
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.sampled_from(["ok", "abstain", "error"])), max_size=3),
+    st.lists(st.tuples(st.floats(0, 1), st.sampled_from(["ok", "abstain", "error"])), max_size=3),
+    st.integers(0, 1),
+)
+def test_rules_that_pay_on_without_a_judge_read_no_verdict(one, other, label):
+    """Frozen with a judge is every rule that might read it; the listed ones read the same whatever it says."""
+
+    def given_by(drawn):
+        return tuple(
+            Verdict("j", (p, 1 - p)) if status == "ok" else Verdict.failed("j", "no", status) for p, status in drawn
+        )
+
+    def readings(name, verdicts):
+        acts = (
+            Act("A", "attacker", "argue", "choice", "yes", 0),
+            Act("B", "defender", "argue", "speech", "no, because"),
+        )
+        record = Record(
+            Case("q", ("yes", "no")),
+            verdicts,
+            label,
+            ("A", "B"),
+            (0, 1),
+            {"tokens": (3.0, 90.0), "validity": (1.0, 0.0), "format": (1.0, 0.5), "forged": (0.0, 2.0)},
+            "yes",
+            ("yes", "no"),
+            roles=("attacker", "defender"),
+            acts=acts,
+        )
+        return repr(list(make_rule(name, **PARAMS.get(name, {}))(record)))
+
+    for name in VERDICT_FREE:
+        assert readings(name, given_by(one)) == readings(name, given_by(other)), name
+    for name in ("win", "truth", "margin", "agree", "brier", "ladder", "approval"):
+        assert reads_verdicts(name)
+    with pytest.raises(ValueError, match="unknown reward rule"):
+        reads_verdicts("nothing")

@@ -1,13 +1,14 @@
 """The role that a probe plays: reports what this jail lets through. Runs inside a jail: standard library only."""
 
+import ctypes
 import json
 import os
-import socket
+
+NEW_USER = 0x10000000
 
 
-def main(report_fd: int) -> None:
+def main(report_fd: int, interfaces: list[str]) -> None:
     """Writes one JSON line: what is visible and reachable from here."""
-    interfaces = [name for _, name in socket.if_nameindex()]
     report = {
         "uid": os.getuid(),
         "pids": os.getpid(),
@@ -15,6 +16,7 @@ def main(report_fd: int) -> None:
         "home": any(os.path.exists(path) for path in ("/root/.ssh", "/home", "/etc/shadow", "/proc/1/environ")),
         "write": _can_write("/usr/probe"),
         "box": _can_write("/box/probe"),
+        "nested": ctypes.CDLL(None).unshare(NEW_USER) == 0,
     }
     with os.fdopen(report_fd, "w") as stream:
         stream.write(json.dumps(report) + "\n")

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import resource
+import socket
 import struct
 import sys
 
@@ -74,8 +75,11 @@ def main() -> None:
         landlock(config["readable"], ["/box"], ["/dev/null", "/dev/zero", "/dev/urandom"])
     limit(config["limits"])
     sys.path.insert(0, "/code")
+    # Looked up before the filter is on, through a kind of socket that nothing untrusted is allowed.
+    seen = [[name for _, name in socket.if_nameindex()]] if config["role"] == "check" else []
     role = importlib.import_module(f"judges.sandbox.inside.{config['role']}")
-    role.main(*config["fds"])
+    importlib.import_module("judges.sandbox.inside.system_calls").filter_system_calls()
+    role.main(*config["fds"], *seen)
 
 
 def _checked(result: int) -> int:
