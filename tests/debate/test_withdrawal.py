@@ -132,18 +132,18 @@ def rows_of(out):
 def test_the_weight_freezes_the_rewards_are_quarantined_and_verifiers_go_on(place, monkeypatch, capsys):
     learned = []
 
-    def watched(samples, weights, baseline):
-        learned.append(dict(weights))
-        return assign_credit(samples, weights, baseline)
+    def watched(samples, scalariser, *more):
+        learned.append(dict(scalariser.weights))
+        return assign_credit(samples, scalariser, *more)
 
-    monkeypatch.setattr("debate.train.assign_credit", watched)
+    monkeypatch.setattr("debate.learning.assigner.assign_credit", watched)
     recipe = read_recipe(place / "recipe.yaml")
     progress = Revoking(place / "judge.json", after=2, first=1)
     summary = train(recipe, place / "run", progress=progress)
     # Training went on to its end, and said what happened.
     assert summary["updates"] == 4 and summary["stopped"] is None
     assert any("may not pay any more" in text and "weigh 0 after update 2" in text for text in progress.said)
-    assert learned == [{"win": 1.0, "validity": 0.25}] * 4 + [{"win": 0.0, "validity": 0.25}] * 4
+    assert learned == [{"win": 1.0, "validity": 0.25}] * 4 + [{"validity": 0.25}] * 4
     (gone,) = summary["withdrawn"]
     assert (set(gone["criteria"]), gone["first"], gone["update"]) == ({"win", "truth"}, 1, 2)
     # Rewards before checkpoint 1 are clean; the rest is marked, and whoever learns from the store does not see it.
