@@ -81,9 +81,7 @@ class _Judged(ABC):
             raise ValueError(f"verdicts: expected mean, first, last or all, got {self.verdicts!r}")
 
     def __call__(self, record: Record) -> Sequence[Reading]:
-        """S readings; "not known" where the verdicts are about something else than the question's options."""
-        if not record.about_answers:
-            return [UNKNOWN] * len(record.seats)
+        """S readings."""
         belief = read_belief(record, self.verdicts)
         if isinstance(belief, Reading):
             return [belief] * len(record.seats)

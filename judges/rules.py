@@ -21,7 +21,7 @@ from judges.criteria import (
 from judges.payoffs.critiques import Approval, CorrectAt, Discerned, Flaw, Flip, Improvement
 from judges.payoffs.forecasts import BeliefChange, EstimateGap, Forecast
 from judges.payoffs.proofs import Accepted, AcceptScore, Convincing, Decided, Persuaded
-from judges.payoffs.sides import Ladder, Sides, VoteGain, WhenWrong
+from judges.payoffs.sides import Ladder, VoteGain, WhenWrong
 from judges.payoffs.words import Stepwise, Taboo, Turns
 from judges.rewards import RewardRule
 
@@ -108,7 +108,6 @@ RULES = RuleTable(
         _factory("measure", Measure, ("name",)),
         _factory("ladder", Ladder),
         _factory("vote_gain", VoteGain),
-        _factory("sides", Sides, ("claimant", "challenger")),
         _factory("when_wrong", WhenWrong, ("role",)),
         _factory("accepted", Accepted),
         _factory("decided", Decided),

@@ -178,8 +178,8 @@ class Record:
         finals: [S] the final answer text each seat gave; None where it gave none.
         roles: [S] the role of each seat; empty where not known.
         acts: everything that happened, in order; empty where not known.
-        options: the question's own options, which `label` and `answers` index; None where they are the case's. They
-            differ where the protocol has its judges decide about something else ("accept", "reject").
+        options: the question's own options; None where they are the case's. They differ where the protocol has its
+            judges decide about something else ("accept", "reject"); `label` and `answers` then are about that.
     """
 
     case: Case
@@ -193,11 +193,6 @@ class Record:
     roles: tuple[str, ...] = ()
     acts: tuple[Act, ...] = ()
     options: tuple[str, ...] | None = None
-
-    @property
-    def about_answers(self) -> bool:
-        """Whether the verdicts are about the question's own options, which `label` and `answers` index."""
-        return self.options is None or self.options == self.case.options
 
 
 # --- the interface of a language model -------------------------------------------------------------------------

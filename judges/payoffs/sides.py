@@ -1,4 +1,4 @@
-"""Rewards of seats that defend answers: the ladder of bound proposals, the gain of votes, two sides of one claim."""
+"""Rewards of seats that defend answers: the ladder of bound proposals, the gain of votes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from judges.payoffs.reading import (
     check_texts,
     in_phase,
     role_seats,
-    two_sides,
     unknown,
 )
 from judges.rewards import UNKNOWN, Reading
@@ -52,7 +51,7 @@ class Ladder:
 
     def __call__(self, record: Record) -> Sequence[Reading]:
         """S readings; "not known" for a seat that defends nothing."""
-        belief = read_belief(record, self.verdicts) if record.about_answers else UNKNOWN
+        belief = read_belief(record, self.verdicts)
         if isinstance(belief, Reading):
             return unknown(record, belief)
         best = max(belief)
@@ -110,46 +109,6 @@ class VoteGain:
             sign = float((lead > 0) - (lead < 0))
             readings.append(Reading(sign if self.pay == "sign" else lead / len(before)))
         return readings
-
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """Two roles, one for and one against what the judge decides about: opposite rewards, whatever the judge says.
-
-    Attributes:
-        claimant, challenger: the roles.
-        option: index of the judge's option that the claimant wants.
-        pay: "margin" is 2p − 1, "win" its sign.
-        verdicts: which verdicts count (see `read_belief`).
-    """
-
-    claimant: str
-    challenger: str
-    option: int = 0
-    pay: Literal["margin", "win"] = "win"
-    verdicts: Use = "mean"
-
-    def __post_init__(self) -> None:
-        """Refuses settings of the wrong kind.
-
-        Raises:
-            ValueError: what was expected.
-        """
-        check_texts(self, "claimant", "challenger")
-        check_among("pay", self.pay, ("margin", "win"))
-        check_among("verdicts", self.verdicts, ("mean", "first", "last", "all"))
-
-    def __call__(self, record: Record) -> Sequence[Reading]:
-        """S readings; "not known" for other roles."""
-        belief = read_belief(record, self.verdicts)
-        if isinstance(belief, Reading):
-            return unknown(record, belief)
-        if not 0 <= self.option < len(belief):
-            raise ValueError(f"option {self.option} of a verdict over {len(belief)}")
-        lead = 2.0 * belief[self.option] - 1.0
-        if self.pay == "win":
-            lead = 0.0 if abs(lead) <= TIE else 1.0 if lead > 0 else -1.0
-        return two_sides(record, self.claimant, self.challenger, lead)
 
 
 @dataclass(frozen=True, slots=True)

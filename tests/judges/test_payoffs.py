@@ -99,32 +99,12 @@ def test_vote_gains_of_two_sides_are_opposite(pairs):
         assert sum(values("vote_gain", rec, pay=pay)[:2]) == 0.0
 
 
-CLAIM = {"A": "claimant", "B": "challenger", "J": "judge"}
-
-
-def test_sides_of_a_claim():
-    rec = record(CLAIM, verdicts=[(0.8, 0.2)], case=("holds", "fails"))
-    roles = {"claimant": "claimant", "challenger": "challenger"}
-    assert values("sides", rec, **roles) == [1.0, -1.0, "abstain"]
-    assert values("sides", rec, pay="margin", **roles)[:2] == pytest.approx([0.6, -0.6])
-    tie = record(CLAIM, verdicts=[(0.5, 0.5)], case=("holds", "fails"))
-    assert values("sides", tie, **roles) == [0.0, 0.0, "abstain"]
-    with pytest.raises(ValueError, match="no role"):
-        values("sides", rec, claimant="claimnt", challenger="challenger")
-
-
-@given(st.floats(0, 1))
-def test_sides_are_zero_sum(p):
-    rec = record(CLAIM, verdicts=[(p, 1 - p)], case=("holds", "fails"))
-    for pay in ("win", "margin"):
-        assert sum(values("sides", rec, claimant="claimant", challenger="challenger", pay=pay)[:2]) == 0.0
-
-
-def test_rules_about_answers_are_silent_where_the_judge_decides_about_something_else():
-    rec = record(DEBATERS, verdicts=[(0.8, 0.2)], answers={"A": 0, "B": 1}, case=("accept", "reject"))
-    for name in ("win", "margin", "log_score", "agree", "truth", "brier", "ladder"):
-        assert values(name, rec) == ["abstain", "abstain"]
+def test_approval_and_two_sides_of_what_is_decided():
+    """Where a claim is decided, the record's label and answers are about it: the claimant defends its first option."""
+    rec = record({"A": "claimant", "B": "challenger"}, verdicts=[(0.8, 0.2)], answers={"A": 0, "B": 1}, case=("a", "b"))
     assert values("approval", rec) == [0.8, 0.8]
+    assert values("win", rec) == [1.0, -1.0]
+    assert values("margin", rec) == pytest.approx([0.6, -0.6])
 
 
 def test_accuracy_where_the_protagonist_is_wrong():
@@ -137,12 +117,12 @@ def test_accuracy_where_the_protagonist_is_wrong():
 PROOF = {"prover": "prover", "verifier": "verifier"}
 
 
-def proof(text=None, p=1.0, answer=0, label=0, **more):
+def proof(text=None, p=1.0, label=0, **more):
     acts = [act("prover", "prover", "proof", "because")]
     if text is not None:
         shares = (p, 1 - p) if text == "accept" else (1 - p, p)
         acts.append(act("verifier", "verifier", "verdict", text, ("accept", "reject").index(text), "decision", shares))
-    return record(PROOF, acts, answers={"prover": answer}, label=label, case=("accept", "reject"), **more)
+    return record(PROOF, acts, answers={"prover": 0}, label=label, case=("accept", "reject"), **more)
 
 
 def test_prover_and_verifier():
@@ -392,7 +372,6 @@ def test_turns_have_a_price():
 NEW = {
     "ladder": {},
     "vote_gain": {},
-    "sides": {"claimant": "A", "challenger": "B"},
     "when_wrong": {"role": "A"},
     "accepted": {},
     "decided": {"decider": "B", "claim": "A"},
@@ -426,8 +405,8 @@ def test_nothing_known_is_never_a_number(name, verdicts):
     [
         ("ladder", {"win": "one"}, "finite number"),
         ("vote_gain", {"pay": "all"}, "expected share or sign"),
-        ("sides", {"claimant": "A"}, "challenger is required"),
-        ("sides", {"claimant": "A", "challenger": 3}, "expected a text"),
+        ("when_wrong", {}, "role is required"),
+        ("turns", {"phase": 3}, "expected a text"),
         ("decided", {"verifier": "guess"}, "exact, numeric, choice or math"),
         ("flaw", {"penalty": -1}, "at least 0"),
         ("improvement", {"alpha": True}, "finite number"),
