@@ -102,7 +102,7 @@ def measures(protocol: DebateProtocol, turns: Sequence[Turn]) -> dict[str, tuple
     for seat in protocol.seats:
         own = [turn for turn in turns if turn.seat == seat]
         speeches = [turn for turn in own if turn.option is None]
-        known = all(turn.tokens is not None for turn in own if turn.stop_reason != "budget")
+        known = bool(own) and all(turn.tokens is not None for turn in own if turn.stop_reason != "budget")
         columns["tokens"].append(float(sum(len(turn.tokens or ()) for turn in own)) if known else math.nan)
         columns["words"].append(float(sum(_words(turn) for turn in speeches)))
         columns["validity"].append(_mean(turn.legal for turn in own if turn.legal is not None))

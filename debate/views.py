@@ -14,6 +14,7 @@ from debate.protocol.kernel import (
     choices,
     claim,
     labels,
+    names,
     recall_end,
     to_move,
     view,
@@ -62,11 +63,12 @@ def _filled(prompt: Prompt, state: State, seat: str, style: Style) -> str:
     return template.format(**known)
 
 
-def heard(event: Event, style: Style) -> Message:
+def heard(protocol: DebateProtocol, event: Event, style: Style) -> Message:
     """Another seat's move as one message of its own: speeches are never pasted together."""
+    speaker, _ = names(protocol, event)
     if style == "compact":
-        return Message("user", f"{event.seat}{event.text}")
-    return Message("user", f"{event.seat} ({event.phase}):\n{event.text}")
+        return Message("user", f"{speaker}{event.text}")
+    return Message("user", f"{speaker} ({event.phase}):\n{event.text}")
 
 
 def own_words(protocol: DebateProtocol, event: Event) -> str:
@@ -88,7 +90,8 @@ def news(state: State, seat: str, known: int, style: Style) -> tuple[Message, ..
     Returns:
         One message for each new event of others, then what is asked for now (compact: only where the slot says it).
     """
-    messages = [heard(event, style) for event in view(state, seat)[known:] if event.seat != seat or event.recalled]
+    unheard = view(state, seat)[known:]
+    messages = [heard(state.setup.protocol, e, style) for e in unheard if e.seat != seat or e.recalled]
     slot = state.current
     assert slot is not None and seat in to_move(state)
     asked = _filled(slot.instruction, state, seat, style)

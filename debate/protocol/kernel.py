@@ -24,7 +24,7 @@ from debate.protocol.position import (
     scopes,
     slot_at,
 )
-from debate.protocol.spec import CHANCE, Block, Condition, Drawn, Slot
+from debate.protocol.spec import CHANCE, Block, Condition, DebateProtocol, Drawn, Slot
 from debate.protocol.speech import clean, cut, parts_of, quotes_of
 from debate.seeds import derive, unit
 from judges.types import Quote, Statement
@@ -42,6 +42,7 @@ __all__ = [
     "hidden",
     "labels",
     "legal",
+    "names",
     "probabilities",
     "released",
     "sees",
@@ -390,11 +391,18 @@ def _other(setup: Setup, seat: str, against: int | None, options: int) -> int | 
     return drawn + (drawn >= against)
 
 
+def names(protocol: DebateProtocol, event: Event) -> tuple[str, str]:
+    """(seat, role) as others read them: where the role has an alias, that is all they read."""
+    alias = "" if event.role == CHANCE else protocol.role_of(event.seat).alias
+    return (alias or event.seat, alias or event.role)
+
+
 def released(state: State) -> tuple[Statement, ...]:
     """Public statements in the order of release: what a judge's case is made of."""
-    read = state.setup.protocol.decision.channels
+    protocol = state.setup.protocol
+    read = protocol.decision.channels
     return tuple(
-        Statement(event.seat, event.role, event.phase, event.text, event.quotes)
+        Statement(*names(protocol, event), event.phase, event.text, event.quotes)
         for event in state.events
         if event.visibility == "public" and event.channel in read and event.kind != "decision"
     )

@@ -89,6 +89,9 @@ def parse_protocol(document: Document, parameters: Mapping[str, Any]) -> DebateP
     doubled = {seat for seat in seats if seats.count(seat) > 1}
     if doubled:
         raise top.error("roles", f"seat {sorted(doubled)[0]!r} is given twice")
+    for role in roles:
+        if role.alias in [CHANCE, *seats]:
+            raise top.error("roles", f"alias {role.alias!r} of role {role.name!r} is the name of a seat")
     channels = _channels(top, roles)
     protocol = DebateProtocol(
         name=top.take("name", str),
@@ -150,7 +153,8 @@ def _roles(top: Fields) -> tuple[Role, ...]:
             options[option] = read_prompt(plans, option, INSTRUCTION_PLACEHOLDERS)
             check_sights(options[option], sees, plans, option)
         trained = fields.take("trained", bool, True)
-        roles.append(Role(name, seats, sees, answers, trained, prompt, opposes, options))
+        alias = fields.take("alias", str, "")
+        roles.append(Role(name, seats, sees, answers, trained, prompt, opposes, options, alias))
         fields.ignore("reads")  # checked against the channels, which are read next
         fields.done()
     if not roles:

@@ -47,6 +47,7 @@ class Role:
         prompt: what it is told at the start, with its placeholders filled in.
         opposes: the role whose answer it opposes.
         options: name → instruction of its plan moves, in order.
+        alias: what others, judges included, read in the place of its seats' and its own name; "" = these names.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Role:
     prompt: Prompt
     opposes: str = ""
     options: Mapping[str, Prompt] = field(default_factory=dict)
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
