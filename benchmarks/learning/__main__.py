@@ -11,13 +11,18 @@ import time
 
 from benchmarks.learning import _setup
 
-MODULES = ("nano", "joint", "trl_grpo")
+MODULES = ("nano", "layouts", "joint", "trl_grpo")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*MODULES, []], help="modules to run; default all")
-    parser.add_argument("--model", default="smollm2-135m", help="a pulled model, a folder, a hub id, or 'random'")
+    parser.add_argument(
+        "--model",
+        action="append",
+        help=f"a pulled model, a folder, a hub id, or one of {', '.join(_setup.SHAPES)} (random weights); "
+        "may be given several times; default random and smollm2-135m",
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
@@ -27,13 +32,13 @@ def main() -> None:
     if arguments.cpu_time:
         _setup.CLOCK[0] = time.process_time
     print(f"{datetime.date.today()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    models = arguments.model or ["random", "smollm2-135m"]
     for name in arguments.names or MODULES:
         module = importlib.import_module(f"benchmarks.learning.{name}")
-        for row in module.run(arguments.model, arguments.device, arguments.repeats):
-            shown = (
-                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
-            )
-            print(" | ".join(shown), flush=True)
+        for model in ["nano"] if name == "nano" else models:
+            for row in module.run(model, arguments.device, arguments.repeats):
+                shown = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
+                print(" | ".join([name, model, *shown]), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.learning._setup import NAMES, alternate, config, host_of, samples_of_agent
+from benchmarks.learning._setup import NAMES, SHAPES, alternate, config, host_of, samples_of_agent
 from debate.learning.adapter_learner import AdapterLearner
 from debate.learning.batch import TokenBatch
 from debate.learning.joint_learner import JointLearner
@@ -13,7 +13,9 @@ from debate.transcript import Policy
 
 def run(model: str, device: str, repeats: int) -> list[dict[str, Any]]:
     out = []
-    for episodes, turns in ((1, 1), (2, 2)):
+    # The largest is left out for real models on a CPU: it would take minutes a round.
+    shapes = ((1, 1), (2, 2), (4, 3), (16, 4)) if device != "cpu" or model in SHAPES else ((1, 1), (2, 2), (4, 3))
+    for episodes, turns in shapes:
         batches = {
             name: TokenBatch.from_samples(*samples_of_agent(name, episodes, seed, turns))
             for seed, name in enumerate(NAMES)

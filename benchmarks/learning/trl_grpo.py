@@ -1,7 +1,8 @@
 """Four agents updated on the same episodes: ours (joint, one row an episode) against `GRPOTrainer`, one an agent.
 
 TRL's fixed shape is prompt → completion, so it gets one row a turn. Its loss, backward pass, clip and AdamW step are
-timed; generation, data loading and logging are not.
+timed; generation, data loading and logging are not. Before that, the losses and gradients of both are compared from one
+adapter.
 """
 
 from __future__ import annotations
@@ -10,11 +11,27 @@ import tempfile
 import warnings
 from typing import Any
 
-from benchmarks.learning._setup import NAMES, SPEC, alternate, config, host_of, model_of, samples_of_agent
+from benchmarks.learning._setup import (
+    NAMES,
+    SHAPES,
+    SPEC,
+    TURNS,
+    alternate,
+    config,
+    host_of,
+    model_of,
+    on_policy,
+    samples_of_agent,
+)  # fmt: skip
+from debate.engines.adapters import AdapterPolicies
+from debate.learning.adapter_learner import AdapterLearner
 from debate.learning.batch import TokenBatch
 from debate.learning.joint_learner import JointLearner
+from debate.learning.layout import Kind
 from debate.learning.samples import Sample
 from debate.transcript import Policy
+
+LAYOUTS: tuple[Kind, ...] = ("padded", "shared")
 
 
 def rows_by_turn(samples: list[Sample], advantages: Any, device: str) -> dict[str, Any]:
@@ -60,7 +77,8 @@ def trainer_of(model: str, device: str, folder: str) -> Any:
             args=GRPOConfig(
                 folder, use_cpu=device == "cpu", bf16=False, report_to=[],
                 per_device_train_batch_size=2, num_generations=2,
-                gradient_checkpointing=False, beta=0.0, learning_rate=1e-5, max_completion_length=64, max_grad_norm=1.0,
+                gradient_checkpointing=False, loss_type="dapo", beta=0.0,
+                learning_rate=1e-5, max_completion_length=64, max_grad_norm=1.0,
             ),
             train_dataset=Dataset.from_dict({"prompt": ["w3", "w4"]}),
             processing_class=PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1", pad_token="w2"),
@@ -68,15 +86,49 @@ def trainer_of(model: str, device: str, folder: str) -> Any:
         )  # fmt: skip
 
 
+def compared(host: AdapterPolicies, trainer: Any, batch: TokenBatch, inputs: dict[str, Any]) -> dict[str, float]:
+    """Both losses, and the largest difference of the gradients over the largest gradient, from one adapter."""
+    import torch
+    from peft import set_peft_model_state_dict
+
+    state = host.first_state(99)
+    generator = torch.Generator().manual_seed(0)
+    state = {k: v + 0.02 * torch.randn(v.shape, generator=generator).to(v.dtype) for k, v in state.items()}
+    before = {k: p.detach().clone() for k, p in trainer.model.named_parameters() if p.requires_grad}
+    set_peft_model_state_dict(trainer.model, state)
+    learner = AdapterLearner(host, Policy("compared", 0, ""), config("shared"), state)
+    with learner._acting():
+        batch = on_policy(host.base, batch)
+        (step,) = learner._begin(batch).steps
+        ours = float(learner._accumulate(step)[0])
+    mine = {k: p.grad.float() for k, p in learner._parameters.items()}
+    loss = trainer._compute_loss(trainer.model, inputs)
+    loss.backward()
+    theirs = {k.replace(".default", ""): p.grad.float() for k, p in trainer.model.named_parameters() if p.requires_grad}
+    gap = max(float((theirs[k] - g).abs().max()) for k, g in mine.items())
+    top = max(float(g.abs().max()) for g in mine.values())
+    with torch.no_grad():
+        for k, p in trainer.model.named_parameters():
+            if p.requires_grad:
+                p.copy_(before[k])
+                p.grad = None
+    return {"our loss": ours, "TRL's loss": float(loss.detach()), "gradients differ by": gap / top}
+
+
 def run(model: str, device: str, repeats: int) -> list[dict[str, Any]]:
     import torch
 
-    episodes = {name: samples_of_agent(name, 2, seed) for seed, name in enumerate(NAMES)}
+    count, turns = (8, TURNS) if device == "cuda" else (2, TURNS) if model in SHAPES else (2, 3)
+    episodes = {name: samples_of_agent(name, count, seed, turns) for seed, name in enumerate(NAMES)}
     host = host_of(model, device)
-    joint = JointLearner(
-        host, {name: (Policy(name, 0, model), config(), host.first_state(seed)) for seed, name in enumerate(NAMES)}
-    )
-    batches = {name: TokenBatch.from_samples(*episodes[name]) for name in NAMES}
+    batches = {name: on_policy(host.base, TokenBatch.from_samples(*episodes[name])) for name in NAMES}
+    joint = {
+        layout: JointLearner(
+            host,
+            {n: (Policy(n, 0, model), config(layout), host.first_state(seed)) for seed, n in enumerate(NAMES)},
+        )
+        for layout in LAYOUTS
+    }
     with tempfile.TemporaryDirectory() as folder:
         # One trainer stands for all four: they would be equal, and four copies of the base only cost memory.
         trainer = trainer_of(model, device, folder)
@@ -85,6 +137,7 @@ def run(model: str, device: str, repeats: int) -> list[dict[str, Any]]:
         parameters = [p for p in trainer.model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(parameters, lr=1e-5, fused=True)
         inputs = {name: rows_by_turn(*episodes[name], device) for name in NAMES}
+        agreement = compared(host, trainer, batches["alice"], inputs["alice"])
 
         def peer() -> None:
             for name in NAMES:
@@ -93,13 +146,18 @@ def run(model: str, device: str, repeats: int) -> list[dict[str, Any]]:
                 torch.nn.utils.clip_grad_norm_(parameters, 1.0)
                 optimizer.step()
 
-        ours, theirs = alternate([lambda: joint.update(batches) and None, peer], repeats)
+        *ours, theirs = alternate(
+            [*(lambda one=one: one.update(batches) and None for one in joint.values()), peer], repeats
+        )
     tokens = sum(batch.units for batch in batches.values())
     return [
         {
-            "update of 4 agents, loss tokens": tokens,
-            "ours, tokens/s": tokens / ours,
+            "layout": layout,
+            "loss tokens": tokens,
+            "ours, tokens/s": tokens / spent,
             "TRL, tokens/s": tokens / theirs,
-            "ratio": theirs / ours,
+            "ratio": theirs / spent,
+            **agreement,
         }
+        for layout, spent in zip(LAYOUTS, ours, strict=True)
     ]
