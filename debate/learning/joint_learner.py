@@ -28,7 +28,7 @@ from debate.transcript import Policy
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHARED = ("epochs", "temperature", "part_rows", "layout", "layout_width", "bf16", "checkpointing")
+SHARED = ("epochs", "temperature", "part_rows", "layout", "layout_width", "bf16", "checkpointing", "fused_head")
 
 
 class AdapterHost(Protocol):
@@ -207,7 +207,7 @@ class _JointStep:
         scale = next(iter(self.members.values())).scale
         with grouped(self.base, adapters, part.tensors.blocks, scale, _kind(self.config)):
             with low_precision(self.base, self.config.bf16):
-                scores = unit_logprobs(self.base, part.tensors, self.config.temperature)
+                scores = unit_logprobs(self.base, part.tensors, self.config.temperature, fused=self.config.fused_head)
             yield scores
 
     def measure_before(self) -> None:

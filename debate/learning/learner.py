@@ -75,6 +75,8 @@ class LearnerConfig:
         checkpointing: compute activations again in the backward pass: less memory, more time.
         lookahead: "none"; "optimistic": step along 2 g_t − g_{t−1} (Daskalakis et al. 2018, "Training GANs with
             optimism", eq. 5); "extragradient": `look_ahead` first, then take the gradient there (Korpelevich 1976).
+        fused_head: use TRL's head where it is installed and the batch has one label a position: speeches only, not
+            in the shared layout. Our own chunked head otherwise.
     """
 
     lr: float = 1e-3
@@ -97,6 +99,7 @@ class LearnerConfig:
     bf16: bool = False
     checkpointing: bool = False
     lookahead: Literal["none", "optimistic", "extragradient"] = "none"
+    fused_head: bool = False
 
     def __post_init__(self) -> None:
         """Refuses settings that mean nothing."""
@@ -352,7 +355,7 @@ class PolicyGradientLearner:
     def _forward(self, part: BatchTensors) -> tuple[Tensor, Tensor]:
         """Log-probabilities and entropies of a part's units."""
         with low_precision(self.model, self.config.bf16):
-            return unit_logprobs(self.model, part, self.config.temperature)
+            return unit_logprobs(self.model, part, self.config.temperature, fused=self.config.fused_head)
 
     @contextmanager
     def _as_reference(self) -> Iterator[None]:

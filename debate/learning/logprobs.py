@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from debate.learning.batch import TokenBatch
+from debate.learning.fused_head import fits, fuse_head, fused_scores
 from debate.learning.layout import Kind, lay_out
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def hidden_states(model: Any, tensors: BatchTensors) -> Tensor:
 
 
 def unit_logprobs(
-    model: Any, tensors: BatchTensors, temperature: float = 1.0, chunk: int = CHUNK
+    model: Any, tensors: BatchTensors, temperature: float = 1.0, chunk: int = CHUNK, fused: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Log-probability and entropy of every unit, both [U], differentiable.
 
@@ -170,7 +171,29 @@ def unit_logprobs(
         tensors: the batch.
         temperature: the one sampling used.
         chunk: sources whose logits exist at once; larger batches recompute them in the backward pass.
+        fused: use TRL's head instead, where it is there and the batch fits it (see `fused_head`).
     """
+    import torch
+
+    if fused and fits(tensors) and fuse_head(model, temperature):
+        values, source_entropy = fused_scores(model, tensors)
+    else:
+        values, source_entropy = _chunked_scores(model, tensors, temperature, chunk)
+    empty = values.new_zeros(1, dtype=torch.float32)
+    values, source_entropy = torch.cat([values, empty]), torch.cat([source_entropy, empty])
+
+    scores = values[tensors.pick_terms].sum(-1).masked_fill(tensors.absent, -torch.inf)
+    picks = torch.log_softmax(scores, dim=-1)
+    taken = picks.gather(1, tensors.pick_choice[:, None])[:, 0]
+    # 0 · log 0 = 0: choices that are absent or impossible add nothing, and no NaN gradient.
+    pick_entropy = -(picks.exp() * picks.masked_fill(picks == -torch.inf, 0.0)).sum(-1)
+    logprobs = torch.cat([values[tensors.speech_term], taken])[tensors.order]
+    entropy = torch.cat([source_entropy[tensors.speech_source], pick_entropy])[tensors.order]
+    return logprobs, entropy
+
+
+def _chunked_scores(model: Any, tensors: BatchTensors, temperature: float, chunk: int) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of terms [Z] and entropies of sources [M'], the logits of `chunk` sources at a time."""
     import torch
     from torch.utils.checkpoint import checkpoint
 
@@ -195,18 +218,8 @@ def unit_logprobs(
             values, entropy = _score(*inputs)
         terms.append(values)
         entropies.append(entropy)
-    empty = hidden.new_zeros(1, dtype=torch.float32)
-    values = torch.cat([*terms, empty])
-    source_entropy = torch.cat([*entropies, empty])
-
-    scores = values[tensors.pick_terms].sum(-1).masked_fill(tensors.absent, -torch.inf)
-    picks = torch.log_softmax(scores, dim=-1)
-    taken = picks.gather(1, tensors.pick_choice[:, None])[:, 0]
-    # 0 · log 0 = 0: choices that are absent or impossible add nothing, and no NaN gradient.
-    pick_entropy = -(picks.exp() * picks.masked_fill(picks == -torch.inf, 0.0)).sum(-1)
-    logprobs = torch.cat([values[tensors.speech_term], taken])[tensors.order]
-    entropy = torch.cat([source_entropy[tensors.speech_source], pick_entropy])[tensors.order]
-    return logprobs, entropy
+    nothing = hidden.new_zeros(0, dtype=torch.float32)
+    return torch.cat([*terms, nothing]), torch.cat([*entropies, nothing])
 
 
 def _score(model: Any, hidden: Tensor, source: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
