@@ -18,11 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from debate.learning.row_builder import BUCKET, RowBuilder
+from debate.learning.row_builder import BUCKET, Floats, Ints, RowBuilder
 from debate.learning.samples import Sample
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

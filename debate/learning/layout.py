@@ -99,12 +99,12 @@ def _strands(batch: TokenBatch, blocks: tuple[int, ...]) -> list[_Strand]:
     own = batch.source_position < batch.lengths[batch.source_row]
     needed = np.zeros(batch.rows, dtype=np.int64)
     np.maximum.at(needed, batch.source_row[own], batch.source_position[own] + 1)
-    strands = []
+    strands, branched = [], batch.branched
     for r in range(batch.rows):
         ids, chains = batch.ids[r], batch.chains[r]
         if needed[r]:
             strands.append(_Strand(int(block[r]), r, ids[: needed[r]], np.arange(needed[r])))
-        for chain in range(int(chains.max(initial=-1)) + 1):
+        for chain in range(int(chains.max(initial=-1)) + 1 if branched else 0):
             cells = np.flatnonzero(chains == chain)
             if len(cells):  # a choice of one token has no branch
                 before = ids[: batch.limits[r, cells[0]]]
@@ -123,7 +123,7 @@ def _compact(batch: TokenBatch, share: bool, width: int, blocks: tuple[int, ...]
         strands.sort(key=lambda s: (s.block, s.tokens.tolist()))
     else:
         strands.sort(key=lambda s: (s.block, -batch.lengths[s.row], s.row, s.tokens.tolist()))
-    longest = max((len(s.tokens) for s in strands), default=0)
+    alike, longest = _alike(strands), max((len(s.tokens) for s in strands), default=0)
     room = max(width or 2 * longest, longest)
     # 2. (strand, row of memory, its columns, how many of them the strand before it has made)
     placed: list[tuple[_Strand, int, Ints, int]] = []
@@ -133,7 +133,7 @@ def _compact(batch: TokenBatch, share: bool, width: int, blocks: tuple[int, ...]
         before = strands[n - 1] if n else None
         common = 0
         if before is not None and before.block == strand.block and (share or before.row == strand.row):
-            common = _common(before.tokens, strand.tokens)
+            common = alike[n - 1]
         fresh = len(strand.tokens) - common
         if before is None or before.block != strand.block or used[-1][1] + fresh > room:
             used.append((strand.block, 0))
@@ -163,8 +163,12 @@ def _compact(batch: TokenBatch, share: bool, width: int, blocks: tuple[int, ...]
     return Layout(ids, positions, sources, allowed, tuple(rows.tolist()), sum(filled for _, filled in used))
 
 
-def _common(one: Ints, other: Ints) -> int:
-    """Tokens at the start that two strands have in common."""
-    length = min(len(one), len(other))
-    different = np.flatnonzero(one[:length] != other[:length])
-    return int(different[0]) if len(different) else length
+def _alike(strands: Sequence[_Strand]) -> list[int]:
+    """Tokens at the start that each strand has in common with the next."""
+    lengths = np.array([len(s.tokens) for s in strands], dtype=np.int64)
+    table = np.full((len(strands), int(lengths.max(initial=0))), -1, dtype=np.int64)
+    for row, strand in zip(table, strands, strict=True):
+        row[: len(strand.tokens)] = strand.tokens
+    equal = np.logical_and.accumulate(table[1:] == table[:-1], axis=1).sum(axis=1)
+    common: list[int] = np.minimum(equal, np.minimum(lengths[1:], lengths[:-1])).tolist()
+    return common
