@@ -230,7 +230,9 @@ class _Nano:
     def learner(self, policy: Policy, options: Mapping[str, Any]) -> Any:
         from debate.learning.learner import PolicyGradientLearner
 
-        return PolicyGradientLearner(self._first(options), policy, learner_config(options), options["device"])
+        # Rows of a group begin alike, and what remains is short: 64 columns measured fastest.
+        config = learner_config({**options, "layout": "auto", "layout_width": 64})
+        return PolicyGradientLearner(self._first(options), policy, config, options["device"])
 
     def joins(self, agents: Sequence[AgentSpec]) -> bool:
         """Never: every policy is a whole model, there is no base to share."""
@@ -288,7 +290,7 @@ class _Hf:
         """
         wanted = [a.name for a in agents if a.options["learner"] == "joint"]
         problem = "" if len(agents) > 1 else "no other learning agent is on its base"
-        for key in ("epochs", "temperature", "part_rows"):
+        for key in ("epochs", "temperature", "part_rows", "layout", "bf16", "checkpointing"):
             values = {a.options[key] for a in agents}
             if len(values) > 1:
                 problem = f"the agents on its base differ in {key}: {', '.join(map(str, sorted(values)))}"
@@ -317,6 +319,10 @@ def learner_config(options: Mapping[str, Any]) -> Any:
         epochs=options["epochs"],
         temperature=options["temperature"],
         part_rows=options.get("part_rows", 0),
+        layout=options.get("layout", "padded"),
+        layout_width=options.get("layout_width", 0),
+        bf16=options.get("bf16", False),
+        checkpointing=options.get("checkpointing", False),
     )
 
 

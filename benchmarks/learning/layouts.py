@@ -11,7 +11,7 @@ from debate.learning.layout import Kind, lay_out
 from debate.transcript import Policy
 
 WAYS: tuple[tuple[Kind, int], ...] = (
-    ("padded", 0), ("sorted", 0), ("packed", 0), ("shared", 0), ("shared", 512), ("shared", 1024),
+    ("padded", 0), ("sorted", 0), ("packed", 0), ("shared", 0), ("shared", 1024), ("auto", 0),
 )  # fmt: skip
 CASES: dict[str, dict[str, Any]] = {
     "even rows": {"opening": 8},

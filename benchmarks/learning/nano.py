@@ -41,7 +41,7 @@ def run(model: str, device: str, repeats: int) -> list[dict[str, Any]]:
     rows, advantages = samples(), np.random.default_rng(1).normal(size=256)
     ways = {
         "padded": LearnerConfig(loss=preset("reinforce")),
-        "shared": LearnerConfig(loss=preset("reinforce"), layout="shared", layout_width=64),
+        "auto": LearnerConfig(loss=preset("reinforce"), layout="auto", layout_width=64),
     }
     learners = [PolicyGradientLearner(load_model(), Policy("a", 0, "nano"), way, device) for way in ways.values()]
     batch = TokenBatch.from_samples(rows, advantages)

@@ -31,7 +31,7 @@ from debate.learning.layout import Kind
 from debate.learning.samples import Sample
 from debate.transcript import Policy
 
-LAYOUTS: tuple[Kind, ...] = ("padded", "shared")
+LAYOUTS: tuple[Kind, ...] = ("padded", "auto")
 
 
 def rows_by_turn(samples: list[Sample], advantages: Any, device: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@
 - `shared`: rows that begin alike share the states of that beginning, which are computed once. Rows of one question
   usually begin alike. The rows form a tree (a trie of tokens); a token sees its ancestors and itself. Causal states
   depend on nothing but the ancestors, so values and gradients are those of separate rows, up to rounding.
+- `auto`: `shared` where it saves enough cells of memory to pay for its mask, else `padded`.
 
 `packed` and `shared` leave out what stands behind the last hidden state that is read. With both, the cost of attention
 grows with the width of a row of memory, that of everything else falls with the tokens saved; the width is the caller's.
@@ -27,7 +28,8 @@ from numpy.typing import NDArray
 from debate.learning.batch import Ints, TokenBatch
 from debate.learning.row_builder import BUCKET
 
-Kind = Literal["padded", "sorted", "packed", "shared"]
+Kind = Literal["auto", "padded", "sorted", "packed", "shared"]
+WORTH = 1.3  # with a mask, a cell costs up to this many times as much (measured on CPUs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,9 @@ def lay_out(batch: TokenBatch, kind: Kind, width: int = 0, blocks: Sequence[int]
         raise ValueError(f"lay_out: blocks of {sum(blocks)} rows for a batch of {batch.rows}")
     if kind in ("padded", "sorted"):
         return _padded(batch, blocks)
+    if kind == "auto":
+        shared = _compact(batch, True, width, blocks)
+        return shared if WORTH * shared.ids.size <= batch.ids.size else _padded(batch, blocks)
     return _compact(batch, kind == "shared", width, blocks)
 
 

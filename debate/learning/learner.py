@@ -68,8 +68,8 @@ class LearnerConfig:
         measure_kl: whether the KL to the reference is measured where the loss does not need it.
         compare: recompute π_old with the trainer instead of trusting what the engine recorded (needed with
             `loss.truncate`, where the engine's numbers become the sampler's).
-        layout: where tokens stand in memory: "padded", "sorted", "packed" or "shared" (see `layout`); changes speed,
-            and results by rounding only.
+        layout: where tokens stand in memory: "padded", "sorted", "packed", "shared", "auto" (see `layout`); changes
+            speed, and results by rounding only.
         layout_width: width of the rows of memory in "packed" and "shared"; 0 = twice the longest row.
         bf16: products in bfloat16; weights, gradients and optimiser states stay float32.
         checkpointing: compute activations again in the backward pass: less memory, more time.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from debate.agents.scripted import SCRIPTS
+from debate.learning.layout import Kind
 from debate.learning.losses import PRESETS
 from debate.reader import Fields
 from debate.recipes.learning import read_explore, read_preferences, read_scalariser
@@ -28,6 +29,9 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
         options["rows"] = fields.positive("rows", 16)
         options["bucket"] = fields.positive("bucket", 64)
         options["part_rows"] = fields.positive("part_rows", 4)
+        options["layout"] = fields.take("layout", str, "auto", get_args(Kind))
+        options["bf16"] = fields.take("bf16", bool, False)
+        options["checkpointing"] = fields.take("checkpointing", bool, False)
         options["learner"] = fields.take("learner", str, "auto", LEARNERS)
     if kind == "nano":
         options["rows"] = fields.positive("rows", 128)

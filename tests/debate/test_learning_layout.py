@@ -123,6 +123,19 @@ def test_shared_rows_compute_every_prefix_once():
     assert len(shared.sources) < len(to_tensors(batch).sources)
 
 
+def test_auto_shares_where_that_saves_enough():
+    """Groups of eight share; rows of one length that share nothing stay padded and need no mask."""
+    many = batch_of(0, 40, 1, picks=False, fresh=False)
+    rows = np.flatnonzero(many.lengths == np.bincount(many.lengths).argmax())
+    even = merge([many.select(r, r + 1) for r in rows.tolist()])
+    assert even.rows > 2
+    for batch, kind in ((batch_of(0, 3, 8, picks=False), "shared"), (even, "padded")):
+        got, expected = lay_out(batch, "auto"), lay_out(batch, kind)
+        np.testing.assert_array_equal(got.ids, expected.ids)
+        np.testing.assert_array_equal(got.sources, expected.sources)
+        assert (got.allowed is None) == (kind == "padded")
+
+
 def test_packed_rows_need_no_cache_and_no_mask():
     """The trap: with a cache or a mask, transformers lets packed rows see one another without a word."""
     model, batch = tiny_model(), batch_of(1, picks=False)
@@ -189,7 +202,7 @@ def test_parts_of_the_sorted_layout_hold_every_row_once_and_little_filler():
 
 
 def test_an_unknown_layout_is_refused():
-    with pytest.raises(ValueError, match="layout: expected padded, sorted, packed, shared"):
+    with pytest.raises(ValueError, match="layout: expected auto, padded, sorted, packed, shared"):
         LearnerConfig(layout="folded")
     with pytest.raises(ValueError, match="blocks of 3 rows for a batch of 9"):
         lay_out(batch_of(0, fresh=False), "packed", blocks=[1, 2])
