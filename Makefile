@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint bench-games clean
+.PHONY: demo test test-slow lint bench-games bench-learning clean
 
 # Installed once; again whenever the declared dependencies change.
 $(STAMP): pyproject.toml
@@ -27,6 +27,10 @@ lint: $(STAMP)
 bench-games: $(STAMP)
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks.games
+
+bench-learning: $(STAMP)
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m benchmarks.learning
 
 clean:
 	rm -rf $(VENV) runs/out build *.egg-info

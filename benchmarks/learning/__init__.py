@@ -1,1 +1,1 @@
-"""Speed of learning: `python -m benchmarks.learning [name …] [--small]`."""
+"""Speed of learning: `python -m benchmarks.learning [name …]`."""

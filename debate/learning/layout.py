@@ -25,8 +25,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from debate.learning.batch import Ints, TokenBatch
-from debate.learning.row_builder import BUCKET
+from debate.learning.batch import TokenBatch
+from debate.learning.row_builder import BUCKET, Ints
 
 Kind = Literal["auto", "padded", "sorted", "packed", "shared"]
 WORTH = 1.3  # with a mask, a cell costs up to this many times as much (measured on CPUs)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from debate.learning.batch import Ints, TokenBatch
+from debate.learning.batch import TokenBatch
 from debate.learning.layout import Kind
 from debate.learning.logprobs import BatchTensors, to_tensors
 from debate.learning.losses import Loss, unit_weights
+from debate.learning.row_builder import Ints
 
 if TYPE_CHECKING:
     from torch import Tensor
