@@ -326,4 +326,13 @@ def learner_config(options: Mapping[str, Any]) -> Any:
     )
 
 
+def make_engine(kind: str, model: str, options: Mapping[str, Any]) -> Any:
+    """A new engine of an agent's kind ("nano" or "hf"), shared with nobody.
+
+    Raises:
+        UserError: a model that cannot be loaded, or a device that is not there.
+    """
+    return _ENGINES[kind](model, options)
+
+
 _ENGINES: dict[str, Callable[[str, Mapping[str, Any]], Any]] = {"nano": _Nano, "hf": _Hf}

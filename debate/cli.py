@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from debate.errors import Failed, UserError
 from debate.exchange_cli import add_exchange_commands
 from debate.judge_cli import add_judge_commands
+from debate.learn.cli import add_learn_commands
 
 if TYPE_CHECKING:
     from debate.recipe import Recipe
@@ -105,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
 
     add_judge_commands(commands)
     add_exchange_commands(commands)
+    add_learn_commands(commands)
 
     theory = commands.add_parser("theory", help="a game of debate whose answer is known: its numbers and figure")
     theory.add_argument("name", help="evidence, parity, qbf, talk, obfuscation, doubly_efficient or goodhart")

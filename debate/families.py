@@ -76,7 +76,7 @@ def family_of(kind: str, model: str, declared: str = "") -> str:
         return declared.strip().lower()
     if kind == "nano":
         return NANO
-    return _of_model(model, _DEPTH) if kind in ("hf", "llm") else ""
+    return _of_model(model, _DEPTH) if kind in ("hf", "llm", "learned") else ""
 
 
 def _of_model(model: str, depth: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from debate.cast import Cast
 from debate.errors import UserError
 from debate.recipe import ArenaSpec, JudgeSpec, Recipe
+from debate.recipes.specs import MODEL_JUDGES
 from debate.withdrawal import Withdrawal, first_quarantined, read_raw
 from judges.types import Judge
 
@@ -40,7 +41,7 @@ def check_judges(
 
     admitted, withdrawn = [], []
     for spec, judge in zip(arena.judges, judges, strict=True):
-        if spec.kind != "llm":  # what code decides needs no certificate
+        if spec.kind not in MODEL_JUDGES:  # what code decides needs no certificate
             continue
         certificate = certificate_of(spec, recipe)
         held = check_trust(judge, certificate, update, recipe.trust)  # type: ignore[arg-type]
@@ -90,6 +91,11 @@ def _judge(spec: JudgeSpec, cast: Cast) -> Any:
         from judges.judges.scripted import constant_judge
 
         return constant_judge()
+    if spec.kind == "learned":
+        from debate.learning.learned_judge import load_judge
+        from judges.judges.rubric import DEFAULT_RUBRIC
+
+        return load_judge(Path(spec.model), spec.options["rubric"] or DEFAULT_RUBRIC, spec.options["device"])
     from debate.judging_tools.named import model_identity
     from judges.judges.llm import LLMJudge
 

@@ -19,6 +19,7 @@ from debate.recipes.specs import (
     BASELINES,
     JUDGE_KINDS,
     META_SOLVERS,
+    MODEL_JUDGES,
     AgentSpec,
     ArenaSpec,
     ExactSpec,
@@ -109,7 +110,10 @@ def _judge(fields: Fields) -> tuple[JudgeSpec, ...]:
         fields.take("judge", str, None)
         return ()
     if isinstance(given, str):
-        return (JudgeSpec(fields.take("judge", str, among=JUDGE_KINDS)),)
+        name = fields.take("judge", str, among=JUDGE_KINDS)
+        if name in MODEL_JUDGES:
+            raise fields.error("judge", f"{name} needs a model: expected {{kind: {name}, model: …}}")
+        return (JudgeSpec(name),)
     under = fields.child("judge")
     assert under is not None
     kind = under.take("kind", str, among=JUDGE_KINDS)
@@ -121,6 +125,13 @@ def _judge(fields: Fields) -> tuple[JudgeSpec, ...]:
             "swap": under.take("swap", bool, True),
             "rubric": under.take("rubric", str, "Which answer is right?"),
             "dtype": under.take("dtype", str, "float32", ("float32", "bfloat16")),
+            "device": under.take("device", str, "cpu", ("cpu", "cuda")),
+            "certificate": under.take("certificate", str, ""),
+        }
+    if kind == "learned":
+        model = under.take("model", str)
+        options = {
+            "rubric": under.take("rubric", str, ""),
             "device": under.take("device", str, "cpu", ("cpu", "cuda")),
             "certificate": under.take("certificate", str, ""),
         }
@@ -292,13 +303,13 @@ def _check_judges(document: Document, recipe: Recipe) -> None:
             where = document.where(("arenas", arena.name, "judge"))
             family = family_of(judge.kind, judge.model, judge.family)
             problem = independence_problem(family, families, recipe.same_family)
-            if judge.kind == "llm" and families - {NANO} and problem is not None:
+            if judge.kind in MODEL_JUDGES and families - {NANO} and problem is not None:
                 named = ", ".join(sorted(f"{agent.name}: {agent.model}" for agent in trained))
                 raise UserError(
                     f"{where}: {problem} (judge: {judge.model}; {named}). Name a judge of another family; say family: "
                     'where a model\'s files and name do not; or admit it with a top-level field same_family: "<reason>"'
                 )
-            if judge.kind == "llm" and not judge.options.get("certificate") and recipe.trust != "unblessed":
+            if judge.kind in MODEL_JUDGES and not judge.options.get("certificate") and recipe.trust != "unblessed":
                 raise UserError(
                     f"{where}: a language-model judge needs a certificate to pay rewards; give certificate: FILE, "
                     "or admit that it has none with a top-level field trust: unblessed"

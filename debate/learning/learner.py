@@ -196,6 +196,10 @@ class PolicyGradientLearner:
         """Copies of the trained parameters by name, on the CPU: what is published and stored."""
         return {name: p.detach().to("cpu", copy=True) for name, p in self._parameters.items()}
 
+    def acting(self) -> AbstractContextManager[None]:
+        """While it lasts, `model` speaks with this learner's weights."""
+        return self._acting()
+
     def turn_states(self, batch: TokenBatch) -> NDArray[np.float64]:
         """[N, H] the policy's hidden state before each of a batch's N turns: what a turn critic reads."""
         from debate.learning.critic import turn_states

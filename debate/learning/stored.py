@@ -28,6 +28,7 @@ from debate.learning.logprobs import to_tensors, unit_logprobs
 from debate.learning.samples import Sample, gather
 from debate.learning.scalarisers import Combination, Utility
 from debate.play import Arena, ask_judge, record, set_up
+from debate.preference import base_id
 from debate.protocol.kernel import Move, State, released, step
 from debate.records import pay
 from debate.run.folder import RunFolder
@@ -139,7 +140,7 @@ def _known(store: Store | None, match_id: str, judge: str) -> Verdict | None:
 
 def stored_samples(episodes: Sequence[Episode], agent: str) -> tuple[list[Sample], Counter[str]]:
     """Every sample of every version of an agent, in the order (episode id, position), and why others were left out."""
-    planned = {policy for episode in episodes for policy in episode.transcript.seats.values()}
+    planned = {base_id(policy) for episode in episodes for policy in episode.transcript.seats.values()}
     samples: list[Sample] = []
     excluded: Counter[str] = Counter()
     for policy in sorted(policy for policy in planned if policy.rpartition("-v")[0] == agent):

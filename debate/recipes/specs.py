@@ -11,7 +11,8 @@ from debate.protocol.spec import DebateProtocol
 from debate.recipes.learning import CreditSpec, ExploreSpec, PreferenceSpec, ProcessSpec, ScalariserSpec
 
 AGENT_KINDS = ("nano", "hf", "scripted", "human")
-JUDGE_KINDS = ("naive_evidence", "llm", "constant")
+JUDGE_KINDS = ("naive_evidence", "llm", "learned", "constant")
+MODEL_JUDGES = ("llm", "learned")  # whose word needs a certificate
 META_SOLVERS = ("nash", "uniform", "last")
 BASELINES = ("group", "leave_one_out", "ema")
 

@@ -1,0 +1,1 @@
+"""`debate learn`: other ways of learning, from what a run has stored."""
