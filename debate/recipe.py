@@ -29,6 +29,7 @@ from debate.recipes.specs import (
     TournamentSpec,
     TrainingSpec,
 )
+from debate.text_games.protocol import GameProtocol
 from debate.tournaments.spec import as_recipe, stands_alone
 
 __all__ = [
@@ -101,6 +102,7 @@ def parse_recipe(document: Document, folder: Path) -> Recipe:
     top.done()
     _check_judges(document, recipe)
     _check_process(document, recipe)
+    _check_credit(document, recipe)
     return recipe
 
 
@@ -214,6 +216,28 @@ def _check_process(document: Document, recipe: Recipe) -> None:
                 raise UserError(
                     f"{where}: agent {agent.name} weighs it as an outcome too; a criterion is one or the other"
                 )
+
+
+def _check_credit(document: Document, recipe: Recipe) -> None:
+    """Plans must be there to be credited or explored, and what is played on must begin as it began before."""
+    credit = recipe.training.credit
+    for arena in recipe.arenas:
+        slots = () if isinstance(arena.protocol, GameProtocol) else arena.protocol.slots
+        plans = any(slot.phase == "option" and isinstance(slot.choices, tuple) and slot.choices for slot in slots)
+        where = document.where(("training", "credit"))
+        if recipe.learners(arena) and credit.level == "plan" and not plans:
+            raise UserError(f"{where}: protocol {arena.protocol.name} has no plan moves (options) to be credited")
+        for name in set(recipe.learners(arena).values()):
+            if recipe.agent(name).explore is not None and not plans:
+                raise UserError(
+                    f"{document.where(('agents', name, 'explore'))}: protocol {arena.protocol.name} has no plan moves"
+                )
+        drawn = not slots or any(slot.kind == "chance" for slot in slots)
+        drawn = drawn or any(role.answers == "opposes" for role in arena.protocol.roles)
+        if recipe.learners(arena) and credit.estimator == "branch" and drawn:
+            raise UserError(
+                f"{where}: protocol {arena.protocol.name} draws by chance, so a match cannot be played on from a turn"
+            )
 
 
 def _training(top: Fields) -> TrainingSpec:
