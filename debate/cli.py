@@ -249,17 +249,21 @@ def _solve(arguments: argparse.Namespace) -> int:
 def _play(arguments: argparse.Namespace) -> int:
     from debate.play_one import play_one
 
-    for line in play_one(
-        arguments.protocol,
-        arguments.set,
-        arguments.agent,
-        arguments.seat,
-        arguments.judge,
-        arguments.data,
-        arguments.question,
-        arguments.seed,
-    ):
-        print(line)
+    try:
+        for line in play_one(
+            arguments.protocol,
+            arguments.set,
+            arguments.agent,
+            arguments.seat,
+            arguments.judge,
+            arguments.data,
+            arguments.question,
+            arguments.seed,
+        ):
+            print(line)
+    except KeyboardInterrupt:
+        print("\ndebate: interrupted; a match on the terminal is not stored", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

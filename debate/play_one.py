@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ import yaml
 from debate.agents.agent import Agent, Speaker
 from debate.agents.scripted import SCRIPTS, ScriptedSpeaker
 from debate.data import load_questions
-from debate.errors import UserError
+from debate.errors import Failed, UserError
 from debate.examples import Example, find_example
 from debate.play import Arena, play
 from debate.protocol.load import load_protocol
 from debate.protocol.spec import DebateProtocol
 from debate.questions import Question, read_questions
-from debate.render import render
+from debate.render import printable, render
+from debate.terminal import ask_line
 from debate.text_games.protocol import GameProtocol, deal
-from debate.transcript import Match, Policy
+from debate.transcript import Episode, Match, Policy
 from judges.rules import make_rule
 
 
@@ -49,6 +51,7 @@ def play_one(
 
     Raises:
         UserError: anything of it does not exist or does not fit.
+        Failed: the match was not played to its end.
     """
     protocol = load_protocol(name, dict(_pair(setting, "--set", yaml.safe_load) for setting in settings))
     reveals = any(slot.reveal for slot in protocol.slots)
@@ -63,12 +66,42 @@ def play_one(
                 f"--seat {seat}: protocol {protocol.name} has no such seat; it has {', '.join(protocol.seats)}"
             )
     cast = {f"{who}-v0": Agent(Policy(who, 0, who), _speaker(who, example)) for who in sorted(set(sitting.values()))}
-    judges = _judges(judge or ("naive_evidence" if reveals else ""), protocol, example)
+    kind = judge or ("naive_evidence" if reveals else "")
+    judges = _judges(kind, protocol, example)
     rules = {c.name: make_rule(c.rule, **c.params) for c in protocol.rewards}
     arena = Arena("play", protocol, {chosen.id: chosen}, judges, rules)
     match = Match("play/0", "play", chosen.id, {seat: f"{who}-v0" for seat, who in sitting.items()})
-    (episode,) = asyncio.run(play(arena, [match], cast, seed))
-    yield from render(episode)
+    if not sys.stdout.isatty():
+        (episode,) = asyncio.run(play(arena, [match], cast, seed))
+        yield from render(episode)
+    else:
+        episode = _live(arena, match, cast, seed, "human" if kind == "human" else "")
+        yield from (line for line in render(episode) if line.startswith(("verdict", "rewards", "failed")))
+    if episode.failure is not None:
+        raise Failed(f"the match was not finished: {printable(episode.failure.message)}")
+
+
+def _live(arena: Arena, match: Match, cast: Mapping[str, Agent], seed: int, judge: str) -> Episode:
+    """Plays on the terminal, every speech shown when it is released to whoever watches."""
+    from rich.console import Console
+
+    from debate.learning.stored import restate
+    from debate.live import Screen, Watched
+
+    people = tuple(seat for seat, policy in match.seats.items() if cast[policy].policy.base == "human")
+    screen = Screen(Console(highlight=False), arena.protocol, people, judge == "human")
+    watched = {
+        policy: Agent(agent.policy, Watched(agent.speaker, screen, agent.policy.base == "human"))
+        for policy, agent in cast.items()
+    }
+    question = arena.questions[match.question_id]
+    screen.opening(question.question, question.options, {s: cast[p].policy.base for s, p in match.seats.items()})
+    (episode,) = asyncio.run(play(arena, [match], watched, seed))
+    if episode.transcript.error is None:
+        screen.show(restate(arena, episode.transcript), over=True)
+        screen.reveal()
+    screen.console.print()
+    return episode
 
 
 def _pair(text: str, flag: str, read: Any) -> tuple[str, Any]:
@@ -103,7 +136,7 @@ def _speaker(who: str, example: Example | None) -> Speaker:
     if who == "human":
         from debate.agents.human import HumanSpeaker
 
-        return HumanSpeaker()
+        return HumanSpeaker(ask_line)
     from debate.agents.language import LanguageSpeaker
 
     if who == "nano":
@@ -150,9 +183,9 @@ def _judges(kind: str, protocol: DebateProtocol, example: Example | None) -> tup
 
         return (constant_judge(),)
     if kind == "human":
-        from judges.judges.human import HumanJudge
+        from debate.judging_tools.named import named_judge
 
-        return (HumanJudge(),)
+        return (named_judge("human"),)
     if not kind:
         raise UserError(f"--judge is needed: protocol {protocol.name} is decided by a judge")
     from judges.judges.llm import LLMJudge

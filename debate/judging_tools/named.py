@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from debate.errors import UserError
+from debate.terminal import ask_line
 from judges.charter.labels import LabelledCase
 from judges.judges.human import HumanJudge
 from judges.judges.scripted import ScriptedJudge, constant_judge
@@ -61,7 +62,7 @@ def named_judge(name: str, items: Sequence[LabelledCase] = (), settings: JudgeSe
     if name == "longer_output":
         return ScriptedJudge(longer_output, "longer_output")
     if name == "human":
-        return TerminalJudge(HumanJudge(ask=input, show=print))
+        return TerminalJudge(HumanJudge(ask=ask_line, show=print))
     kind, _, accuracies = name.partition(":")
     if kind == "simulated":
         return simulated_judge(items, _accuracies(name, accuracies))
@@ -163,12 +164,12 @@ class TerminalJudge:
         return self.person.identity
 
     async def __call__(self, case: Case) -> Verdict:
-        """The person's verdict."""
-        return await self.person(case)
+        """The person's verdict, asked for on the main thread: there Ctrl-C ends the program."""
+        return self.person.judge(case)
 
     async def judge_many(self, cases: Sequence[Case]) -> list[Verdict]:
         """One verdict a case, in order."""
-        return [await self.person(case) for case in cases]
+        return [self.person.judge(case) for case in cases]
 
 
 # --- simulation ----------------------------------------------------------------------------------------------------

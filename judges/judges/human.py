@@ -44,9 +44,15 @@ class HumanJudge:
 
     async def __call__(self, case: Case) -> Verdict:
         """The person's verdict; a closed terminal or no readable answer is an error verdict."""
+        return await asyncio.to_thread(self.judge, case)
+
+    def judge(self, case: Case) -> Verdict:
+        """The same without awaiting."""
         try:
-            return await asyncio.to_thread(self._judge, case)
-        except (EOFError, OSError, ValueError) as error:
+            return self._judge(case)
+        except EOFError:
+            return Verdict.failed(self.name, "the input ended before a verdict was given")
+        except (OSError, ValueError) as error:
             return Verdict.failed(self.name, f"{type(error).__name__}: {error}")
 
     def _judge(self, case: Case) -> Verdict:
