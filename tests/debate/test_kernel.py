@@ -147,6 +147,6 @@ def test_the_last_final_slot_is_the_answer():
     from debate.protocol.load import load_protocol
 
     state = State(Setup(load_protocol("self_critique"), Question("q", "1+1?", gold="2"), {"solver": None}))
-    for text in ("#### 3", "that is wrong", "#### 2"):
-        state = step(state, {"solver": Move(text)})
+    for move in (Move("#### 3"), Move("that is wrong"), Move(option=1), Move("#### 2")):
+        state = step(state, {"solver": move})
     assert finals(state) == {"solver": "#### 2"}

@@ -193,15 +193,16 @@ class Talks:
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_rows_concatenate_to_the_prompt_that_was_read(fresh):
-    game = arena("self_critique", [Question("s", "1+1?", gold="2")], ScriptedJudge(0))
-    match = Match("m", "arena", "s", {"solver": "a-v0"})
-    (episode,) = asyncio.run(play(game, [match], cast(a=LanguageSpeaker(Talks(fresh))), 0))
-    row = []
-    for turn in episode.transcript.turns:
+    game = arena("critique_refine", [Question("s", "1+1?", gold="2")], ScriptedJudge(0), critics=1)
+    match = Match("m", "arena", "s", {"writer": "a-v0", "critic": "s-v0"})
+    seated = cast(a=LanguageSpeaker(Talks(fresh)), s=ScriptedSpeaker(random_legal))
+    (episode,) = asyncio.run(play(game, [match], seated, 0))
+    turns, row = [turn for turn in episode.transcript.turns if turn.seat == "writer"], []
+    for turn in turns:
         if turn.fresh:
             row = []
         row += [*turn.prompt_tokens, *turn.tokens]
-    assert [turn.fresh for turn in episode.transcript.turns] == ([False, True, True] if fresh else [False] * 3)
+    assert [turn.fresh for turn in turns] == ([False, True, True] if fresh else [False] * 3)
     assert row[-2:] == [1, 2] and row.count(1) >= 3
 
 

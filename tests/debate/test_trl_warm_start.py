@@ -13,7 +13,7 @@ import torch
 
 from debate.agents.agent import Agent
 from debate.agents.language import LanguageSpeaker
-from debate.agents.scripted import ScriptedSpeaker, greedy_evidence
+from debate.agents.scripted import ScriptedSpeaker, greedy_evidence, random_legal
 from debate.data import load_questions
 from debate.engines.adapters import AdapterPolicies, AdapterSpec
 from debate.engines.chat_format import ChatFormat
@@ -96,9 +96,10 @@ def spoken_samples():
     engine = completer_over(model, tiny_tokenizer(), SPEC, Shapes(2, 1, False))
     engine.publish("a-v0", engine.policies.first_state(0))
     question = Question("q", "1+1?", gold="2")
-    game = arena("self_critique", [question], ScriptedJudge(0))
+    game = arena("critique_refine", [question], ScriptedJudge(0), critics=1)
     cast = {"a-v0": Agent(Policy("a", 0, "tiny"), LanguageSpeaker(engine, "chat", max_tokens=3))}
-    matches = [Match(f"m{i}", "arena", "q", {"solver": "a-v0"}, group="q") for i in range(2)]
+    cast["s-v0"] = Agent(Policy("s", 0, "scripted"), ScriptedSpeaker(random_legal))
+    matches = [Match(f"m{i}", "arena", "q", {"writer": "a-v0", "critic": "s-v0"}, group="q") for i in range(2)]
     game = replace(game, protocol=short(game.protocol))
     samples, excluded = gather(asyncio.run(play(game, matches, cast, 0)), "a-v0")
     assert len(samples) == 2, excluded
