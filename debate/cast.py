@@ -44,6 +44,8 @@ class Cast(Mapping[str, Agent]):
         """
         self._agents: dict[str, Agent] = {}
         self._wrap = wrap or (lambda completer, name: completer)
+        self._folder = recipe.folder
+        self._engine_of: dict[str, Any] = {}
         self._engines: dict[tuple[str, str, str], Any] = {}
         self._shapes: dict[tuple[str, str, str], tuple[float, ...]] = {}
         self.live: dict[str, Policy] = {}
@@ -51,9 +53,13 @@ class Cast(Mapping[str, Agent]):
         self._kept: set[str] = set()
         self.joint: list[Any] = []
         trained = {name for arena in recipe.arenas for name in recipe.learners(arena).values()}
-        for spec in recipe.agents:
-            self._add(spec)
-        self._teach([spec for spec in recipe.agents if spec.name in trained])
+        try:
+            for spec in recipe.agents:
+                self._add(spec)
+            self._teach([spec for spec in recipe.agents if spec.name in trained])
+        except BaseException:
+            self.close()
+            raise
 
     def __getitem__(self, policy: str) -> Agent:
         if policy not in self._agents and (told := preference_of(policy)):
@@ -73,8 +79,21 @@ class Cast(Mapping[str, Agent]):
         """Seats a fixed agent, such as a scripted baseline."""
         self._agents[agent.policy.id] = agent
 
+    def close(self) -> None:
+        """Stops engines that run processes of their own; doing so twice is harmless."""
+        for engine in self._engines.values():
+            if hasattr(engine, "close"):
+                engine.close()
+
+    def traffic(self, name: str) -> dict[str, float]:
+        """What an agent's engine counted since it started, where it counts anything."""
+        traffic = getattr(self._engine_of.get(name), "traffic", None)
+        return traffic() if traffic is not None else {}
+
     def engine(self, kind: str, model: str, options: Mapping[str, Any]) -> Any:
         """The engine that holds a model: one for each (kind, model, device), shared by agents and judges."""
+        if kind in ("vllm", "openai"):
+            return self._outer_engine(kind, model, options)
         key = (kind, model, f"{options.get('device', 'cpu')} {options.get('dtype', 'float32')}")
         shape = tuple(options[name] for name in ("lora_rank", "lora_alpha") if name in options)
         if shape and self._shapes.setdefault(key, shape) != shape:
@@ -86,6 +105,16 @@ class Cast(Mapping[str, Agent]):
             self._engines[key] = _ENGINES[kind](model, options)
         return self._engines[key]
 
+    def _outer_engine(self, kind: str, model: str, options: Mapping[str, Any]) -> Any:
+        """An engine with processes or an endpoint of its own: one for each (kind, model, settings of it)."""
+        from debate.hosts import OpenAIHost, VllmHost, settings_key
+
+        key = (kind, model, settings_key(kind, options))
+        if key not in self._engines:
+            host = VllmHost if kind == "vllm" else OpenAIHost
+            self._engines[key] = host(model, {**options, "folder": self._folder})
+        return self._engines[key]
+
     def speaker(self, kind: str, model: str, options: Mapping[str, Any]) -> Speaker:
         """A speaker of an engine. Agents with the same settings share one, so that they are asked in one batch."""
         from debate.agents.language import LanguageSpeaker
@@ -93,7 +122,8 @@ class Cast(Mapping[str, Agent]):
         engine = self.engine(kind, model, options)
         completer = engine.completer if kind == "nano" else self._wrap(engine.completer, engine.name)
         style = "compact" if kind == "nano" else "chat"
-        new = LanguageSpeaker(completer, style, options["max_tokens"], options["temperature"])  # type: ignore[arg-type]
+        said = kind == "openai"
+        new = LanguageSpeaker(completer, style, options["max_tokens"], options["temperature"], said)  # type: ignore[arg-type]
         speakers = (unwrapped(a.speaker) for a in self._agents.values())
         same = (speaker for speaker in speakers if isinstance(speaker, LanguageSpeaker))
         return next((old for old in same if _alike(old, new)), new)
@@ -110,7 +140,7 @@ class Cast(Mapping[str, Agent]):
 
             self._agents[policy.id] = Agent(policy, HumanSpeaker())
         else:
-            engine = self.engine(spec.kind, spec.model, spec.options)
+            engine = self._engine_of[spec.name] = self.engine(spec.kind, spec.model, spec.options)
             engine.completer.publish(policy.id, engine.first_weights(policy, spec.options))
             speaker: Speaker = self.speaker(spec.kind, spec.model, spec.options)
             if spec.preferences is not None:
@@ -199,10 +229,8 @@ class Cast(Mapping[str, Agent]):
 
 def _alike(one: Any, other: Any) -> bool:
     inner = [getattr(s.completer, "inner", s.completer) for s in (one, other)]
-    return inner[0] is inner[1] and (one.style, one.max_tokens, one.temperature) == (
-        other.style,
-        other.max_tokens,
-        other.temperature,
+    return inner[0] is inner[1] and all(
+        getattr(one, name) == getattr(other, name) for name in ("style", "max_tokens", "temperature", "said")
     )
 
 
@@ -246,40 +274,40 @@ class _Nano:
         return load_model(nano_weights(Path(start)) if start else None)
 
 
-class _Hf:
-    """A transformers model: one base in memory, each policy a LoRA adapter."""
+class AdapterEngine:
+    """An engine over one base, each policy a LoRA adapter: how its learners are made.
 
-    def __init__(self, model: str, options: Mapping[str, Any]) -> None:
-        from debate.engines.adapters import AdapterSpec
-        from debate.engines.hf import hf_completer
+    Attributes:
+        host: holds base and adapters for training (`debate.engines.adapters.AdapterPolicies`).
+    """
 
-        adapter = AdapterSpec(options.get("lora_rank", 16), options.get("lora_alpha", 32.0))
-        self.name = f"hf:{model}"
-        self.completer = hf_completer(
-            model, options["device"], options["dtype"], adapter, options.get("rows", 16), options.get("bucket", 64)
-        )
+    host: Any
 
-    def first_weights(self, policy: Policy, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        host = self.completer.policies
+    def start(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The adapter that an agent starts with."""
         if options.get("start"):
             from debate.starts import adapter_weights
 
-            return adapter_weights(Path(options["start"]), host.spec)  # type: ignore[attr-defined]
-        return host.first_state(0)  # type: ignore[attr-defined, no-any-return]
+            return adapter_weights(Path(options["start"]), self.host.spec)
+        return self.host.first_state(0)  # type: ignore[no-any-return]
+
+    def first_weights(self, policy: Policy, options: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What is published as version 0."""
+        return self.start(options)
 
     def learner(self, policy: Policy, options: Mapping[str, Any]) -> Any:
+        """A learner of one adapter."""
         from debate.learning.adapter_learner import AdapterLearner
 
-        weights = self.first_weights(policy, options)
-        return AdapterLearner(self.completer.policies, policy, learner_config(options), weights)  # type: ignore[arg-type]
+        return AdapterLearner(self.host, policy, learner_config(options), self.start(options))
 
     def joint_learner(self, agents: Mapping[str, tuple[Policy, Mapping[str, Any]]]) -> Any:
         """One learner that updates all these agents at once."""
         from debate.learning.joint_learner import JointLearner
 
         return JointLearner(
-            self.completer.policies,  # type: ignore[arg-type]
-            {n: (p, learner_config(o), self.first_weights(p, o)) for n, (p, o) in agents.items()},
+            self.host,
+            {n: (p, learner_config(o), self.start(o)) for n, (p, o) in agents.items()},
         )
 
     def joins(self, agents: Sequence[AgentSpec]) -> bool:
@@ -302,6 +330,21 @@ class _Hf:
         return not problem
 
 
+class _Hf(AdapterEngine):
+    """A transformers model: one base in memory, which plays and trains."""
+
+    def __init__(self, model: str, options: Mapping[str, Any]) -> None:
+        from debate.engines.adapters import AdapterSpec
+        from debate.engines.hf import hf_completer
+
+        adapter = AdapterSpec(options.get("lora_rank", 16), options.get("lora_alpha", 32.0))
+        self.name = f"hf:{model}"
+        self.completer = hf_completer(
+            model, options["device"], options["dtype"], adapter, options.get("rows", 16), options.get("bucket", 64)
+        )
+        self.host = self.completer.policies
+
+
 def learner_config(options: Mapping[str, Any]) -> Any:
     """An agent's learner settings."""
     from dataclasses import replace
@@ -309,10 +352,14 @@ def learner_config(options: Mapping[str, Any]) -> Any:
     from debate.learning.learner import LearnerConfig
     from debate.learning.losses import PRESETS
 
+    truncate = options.get("truncate", 0.0)
     return LearnerConfig(
         lr=options["learning_rate"],
         clip_norm=options["max_norm"],
-        loss=replace(PRESETS[options["loss"]], entropy=options["entropy"], kl=options.get("kl", 0.0)),
+        loss=replace(
+            PRESETS[options["loss"]], entropy=options["entropy"], kl=options.get("kl", 0.0), truncate=truncate
+        ),
+        compare=truncate > 0,
         magnet_every=options.get("magnet_every", 0),
         spike=options.get("spike", 0.0),
         patience=options.get("patience", 10),

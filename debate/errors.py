@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from judges.types import Unavailable
+
 
 class UserError(ValueError):
     """Something the user gave is wrong. The message says what, where, and what was expected."""
@@ -12,6 +14,10 @@ class UserError(ValueError):
 
 class Failed(RuntimeError):
     """The work itself failed (a full disk, training that diverged), and the message says so plainly."""
+
+
+class EngineUnavailable(Failed, Unavailable):
+    """An engine that cannot be reached; nothing of what it was asked is recorded, so `--resume` asks again."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from debate.errors import UserError
 from debate.recipe import ArenaSpec, JudgeSpec, Recipe
 from debate.recipes.specs import MODEL_JUDGES
 from debate.withdrawal import Withdrawal, first_quarantined, read_raw
-from judges.types import Judge
+from judges.types import Judge, Sampling
 
 
 def build_judges(arena: ArenaSpec, recipe: Recipe, cast: Cast) -> list[Judge]:
@@ -100,11 +100,19 @@ def _judge(spec: JudgeSpec, cast: Cast) -> Any:
     from judges.judges.llm import LLMJudge
 
     options = {"max_tokens": 1, "temperature": 1.0, **spec.options}
-    speaker: Any = cast.speaker("hf", spec.model, options)
+    engine = options.get("engine", "hf")
+    speaker: Any = cast.speaker(engine, spec.model, options)
+    if engine == "openai":
+        identity = f"{spec.model} at {options['url']}"  # an endpoint's weights cannot be told from outside
+    else:
+        identity = model_identity(spec.model, spec.options["dtype"]) + (f" on {engine}" if engine != "hf" else "")
     return LLMJudge(
         speaker.completer,
         spec.options["rubric"],
         swap=spec.options["swap"],
         name=spec.model,
-        model=model_identity(spec.model, spec.options["dtype"]),
+        mode=options.get("read", "logprobs"),
+        samples=options.get("samples", 5),
+        sampling=Sampling(options["max_tokens"]),
+        model=identity,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from debate.recipe import Recipe
+from debate.recipe import JudgeSpec, Recipe
 from debate.run.manifest import hash_file
 
 
@@ -17,14 +17,22 @@ def model_hashes(recipe: Recipe) -> dict[str, str]:
     """
     from debate.models import resolve
 
-    names = {agent.model for agent in recipe.agents if agent.kind == "hf"}
-    names |= {judge.model for arena in recipe.arenas for judge in arena.judges if judge.model}
+    names = {agent.model for agent in recipe.agents if agent.kind in ("hf", "vllm")}
+    names |= {judge.model for arena in recipe.arenas for judge in arena.judges if _here(judge)}
     hashes = {name: _hash(resolve(name)) for name in sorted(names)}
+    hashes |= {agent.model: f"endpoint:{agent.options['url']}" for agent in recipe.agents if agent.kind == "openai"}
+    for arena in recipe.arenas:
+        hashes |= {j.model: f"endpoint:{j.options['url']}" for j in arena.judges if j.model and not _here(j)}
     if any(agent.kind == "nano" for agent in recipe.agents):
         from debate.engines.nano import model
 
         hashes["nano"] = hash_file(model.WEIGHTS)
     return hashes
+
+
+def _here(judge: JudgeSpec) -> bool:
+    """Whether a judge's model is one whose files are known here."""
+    return bool(judge.model) and judge.options.get("engine") != "openai"
 
 
 def _hash(place: str) -> str:

@@ -13,6 +13,7 @@ from debate.play import Arena
 from debate.protocol.load import load_protocol
 from debate.reader import Document, Fields, override, read_yaml
 from debate.recipes.agents import read_agent
+from debate.recipes.engines import judge_engine
 from debate.recipes.learning import read_credit, read_process
 from debate.recipes.specs import (
     AGENT_KINDS,
@@ -129,6 +130,7 @@ def _judge(fields: Fields) -> tuple[JudgeSpec, ...]:
             "dtype": under.take("dtype", str, "float32", ("float32", "bfloat16")),
             "device": under.take("device", str, "cpu", ("cpu", "cuda")),
             "certificate": under.take("certificate", str, ""),
+            **judge_engine(under),
         }
     if kind == "learned":
         model = under.take("model", str)

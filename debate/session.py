@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -325,8 +325,7 @@ def open_session(
         for key, value in data_hashes(part).items()
     }
     folder = RunFolder.create(out, recipe.text, recipe.seed, resume, argv, model_hashes(recipe), data)
-    with folder.store() as store:
-        cast = Cast(recipe, _cache(store))
+    with folder.store() as store, closing(Cast(recipe, _cache(store))) as cast:
         arenas = {
             spec.name: build_arena(
                 spec, [*questions[spec.name][0], *questions[spec.name][1]], build_judges(spec, recipe, cast)

@@ -137,6 +137,7 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
                 "advantage_spread": dict(found[name].credit.spread),
                 "excluded": dict(left_out[name]),
                 **found[name].log,
+                **session.cast.traffic(name),
             }
         )
     return rows

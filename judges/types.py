@@ -280,3 +280,11 @@ class Completer(Protocol):
 
 class Unsupported(RuntimeError):
     """The engine cannot do what was asked of it (score continuations, return token ids, …)."""
+
+
+class Unavailable(RuntimeError):
+    """The engine cannot be reached at all, whatever it is asked, and trying again did not help.
+
+    This says nothing about the case or the match, so it is never turned into a verdict or a failed match: it stops the
+    work, and what was not answered is asked again when the work goes on.
+    """

@@ -123,6 +123,7 @@ class Run:
     ) -> None:
         self.started = time.perf_counter()
         self.batch = batch
+        self.cap = loss.truncate or math.inf
         size = minibatch_rows or max(batch.rows, 1)
         cuts = [batch.select(start, min(start + size, batch.rows)) for start in range(0, batch.rows, size)]
         self.steps = [Step(rows, loss, part_rows, device, layout, width) for rows in cuts if rows.units]
@@ -154,6 +155,7 @@ class Run:
             means["kl"] = means["kl"] if self.steps[0].reference is not None else math.nan
         return means | {
             "sampler_gap": self.gap,
+            **self._importance(),
             "grad_norm": float(np.mean(self.norms)) if self.norms else math.nan,
             "rows": float(self.batch.rows),
             "tokens": float(self.batch.units),
@@ -163,3 +165,18 @@ class Run:
             "part_rows": float(min((step.part_rows for step in self.steps), default=0)),
             "seconds": time.perf_counter() - self.started,
         }
+
+    def _importance(self) -> dict[str, float]:
+        """How far the engine's policy is from the trainer's own, where that was measured (`LearnerConfig.compare`).
+
+        Returns:
+            importance: mean of min(π_old / π_sampler, cap) over units; truncated: share of units above the cap.
+        """
+        import torch
+
+        compared = [step for step in self.steps if step.old is not None]
+        if not compared:
+            return {"importance": math.nan, "truncated": math.nan}
+        ratios = torch.cat([(step.old - step.recorded).double().exp() for step in compared])  # type: ignore[operator]
+        above = ratios > self.cap
+        return {"importance": float(ratios.clamp(max=self.cap).mean()), "truncated": float(above.double().mean())}

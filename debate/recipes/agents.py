@@ -9,6 +9,7 @@ from debate.agents.scripted import SCRIPTS
 from debate.learning.layout import Kind
 from debate.learning.losses import PRESETS
 from debate.reader import Fields
+from debate.recipes.engines import openai_options, vllm_options
 from debate.recipes.learning import read_explore, read_preferences, read_scalariser
 from debate.recipes.specs import AGENT_KINDS, AgentSpec
 
@@ -33,9 +34,19 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
         options["bf16"] = fields.take("bf16", bool, False)
         options["checkpointing"] = fields.take("checkpointing", bool, False)
         options["learner"] = fields.take("learner", str, "auto", LEARNERS)
+    if kind == "vllm":
+        model = fields.take("model", str)
+        options |= vllm_options(fields)
+        options["part_rows"] = fields.positive("part_rows", 4)
+        options["learner"] = fields.take("learner", str, "auto", LEARNERS)
+    if kind == "openai":
+        model = fields.take("model", str)
+        options |= openai_options(fields)
+        options["temperature"] = fields.above("temperature", 1.0)
+        options["max_tokens"] = fields.positive("max_tokens", 128)
     if kind == "nano":
         options["rows"] = fields.positive("rows", 128)
-    if kind in ("nano", "hf"):
+    if kind in ("nano", "hf", "vllm"):
         options["device"] = fields.take("device", str, "cpu", ("cpu", "cuda"))
         options["learning_rate"] = fields.above("learning_rate", 1e-3 if kind == "nano" else 1e-5)
         options["loss"] = fields.take("loss", str, "reinforce", PRESETS)
@@ -48,7 +59,8 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
         options["patience"] = fields.positive("patience", 10)
         options["temperature"] = fields.above("temperature", 1.0)
         options["max_tokens"] = fields.positive("max_tokens", 128)
-        for key in ("kl", "spike"):
+        options["truncate"] = fields.take("truncate", float, 2.0 if kind == "vllm" else 0.0)
+        for key in ("kl", "spike", "truncate"):
             if options[key] < 0:
                 raise fields.error(key, f"expected a number of at least 0, got {options[key]}")
         start = fields.take("start", str, "")
@@ -60,7 +72,7 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
     under = fields.child("weights", optional=True)
     if under is not None:
         weights = {key: under.take(key, float) for key in under.data}
-    if kind not in ("nano", "hf"):
+    if kind not in ("nano", "hf", "vllm"):
         fields.done()
         return AgentSpec(name, kind, model, script, weights, options)
     scalariser = read_scalariser(fields, weights)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from debate.protocol.spec import DebateProtocol
 from debate.recipes.learning import CreditSpec, ExploreSpec, PreferenceSpec, ProcessSpec, ScalariserSpec
 
-AGENT_KINDS = ("nano", "hf", "scripted", "human")
+AGENT_KINDS = ("nano", "hf", "vllm", "openai", "scripted", "human")
 JUDGE_KINDS = ("naive_evidence", "llm", "learned", "constant")
 MODEL_JUDGES = ("llm", "learned")  # whose word needs a certificate
 META_SOLVERS = ("nash", "uniform", "last")
@@ -23,8 +23,9 @@ class AgentSpec:
 
     Attributes:
         name: in the recipe.
-        kind: "nano", "hf", "scripted" or "human".
-        model: name, hub id or folder of an hf model; "nano" for the embedded one.
+        kind: "nano", "hf", "vllm", "openai", "scripted" or "human".
+        model: name, hub id or folder of an hf or vllm model; the endpoint's name of an openai one; "nano" for the
+            embedded one.
         script: of a scripted agent.
         weights: criterion → weight; the agent's preferences, applied late. League and tournament weigh payoffs by them
             whatever the scalariser is.
@@ -49,7 +50,7 @@ class AgentSpec:
     @property
     def learns(self) -> bool:
         """Whether its weights can be trained."""
-        return self.kind in ("nano", "hf")
+        return self.kind in ("nano", "hf", "vllm")
 
 
 @dataclass(frozen=True, slots=True)

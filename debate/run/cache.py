@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -61,11 +61,22 @@ class CachingCompleter:
         # 2. Ask for the rest, once each.
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
         if missing:
+            answers |= await self._ask(missing)
+        return [answers[key] for key in keys]
+
+    async def _ask(self, missing: Mapping[str, Request]) -> dict[str, Completion]:
+        """Asks the engine, keeps what it answers, then gives it: each as it comes where the engine has `each`."""
+        each = getattr(self.inner, "each", None)
+        if each is not None:
+            keys, fresh = list(missing), {}
+            async for i, answer in each(list(missing.values())):
+                if answer.error is None:
+                    self.store.put_completions({keys[i]: answer})
+                fresh[keys[i]] = answer
+        else:
             new = await self.inner(list(missing.values()))
             if len(new) != len(missing):
                 raise RuntimeError(f"the engine returned {len(new)} answers to {len(missing)} requests")
             fresh = dict(zip(missing, new, strict=True))
-            # 3. Keep, then give.
             self.store.put_completions({key: answer for key, answer in fresh.items() if answer.error is None})
-            answers |= fresh
-        return [answers[key] for key in keys]
+        return fresh

@@ -1,4 +1,7 @@
-"""Asking judges and completers so that a failure comes back as a value, in its place."""
+"""Asking judges and completers so that a failure comes back as a value, in its place.
+
+Only `Unavailable` passes through: an engine that cannot be reached has not judged anything.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-from judges.types import Case, Completer, Completion, Judge, Request, Verdict
+from judges.types import Case, Completer, Completion, Judge, Request, Unavailable, Verdict
 
 
 async def ask_one(judge: Judge, case: Case) -> Verdict:
     """The judge's verdict; a judge that raises or answers something else has failed."""
     try:
         verdict = await judge(case)
+    except Unavailable:
+        raise
     except Exception as error:  # the boundary between a judge and those who use its verdicts
         return Verdict.failed(judge.name, f"{type(error).__name__}: {error}")
     return _checked(judge.name, case, verdict)
@@ -25,6 +30,8 @@ async def ask_many(judge: Judge, cases: Sequence[Case]) -> list[Verdict]:
         return list(await asyncio.gather(*(ask_one(judge, case) for case in cases)))
     try:
         verdicts = list(await many(cases))
+    except Unavailable:
+        raise
     except Exception as error:  # as in `ask_one`
         return [Verdict.failed(judge.name, f"{type(error).__name__}: {error}") for _ in cases]
     if len(verdicts) != len(cases):
@@ -49,6 +56,8 @@ async def complete_all(completer: Completer, requests: Sequence[Request], timeou
         answers = list(await asyncio.wait_for(_complete(completer, requests), timeout))
     except TimeoutError:
         return [Completion(stop_reason="error", error=f"no answer within {timeout} s") for _ in requests]
+    except Unavailable:
+        raise
     except Exception as error:  # the boundary between an engine and the judge that uses it
         return [Completion(stop_reason="error", error=f"{type(error).__name__}: {error}") for _ in requests]
     if len(answers) != len(requests) or not all(isinstance(a, Completion) for a in answers):
