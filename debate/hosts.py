@@ -15,48 +15,16 @@ from debate.errors import UserError
 from debate.transcript import Policy
 
 # What one engine is started with; agents and judges that agree on it share the engine.
-VLLM = tuple(
-    [
-        "dtype",
-        "mode",
-        "url",
-        "key",
-        "adapters",
-        "lora_rank",
-        "lora_alpha",
-        "max_loras",
-        "max_cpu_loras",
-        "context",
-        "memory",
-        "gpus",
-        "rows",
-        "eager",
-        "seeded",
-        "timeout",
-        "concurrency",
-    ]
-)
-OPENAI = tuple(
-    [
-        "url",
-        "key",
-        "timeout",
-        "concurrency",
-        "attempts",
-        "requests_per_minute",
-        "tokens_per_minute",
-        "also",
-        "limit_field",
-        "logprobs",
-        "prices",
-        "extra",
-    ]
-)
+VLLM = ("dtype", "mode", "url", "key", "adapters", "lora_rank", "lora_alpha", "max_loras", "max_cpu_loras", "context")
+VLLM_ALSO = ("memory", "gpus", "rows", "eager", "seeded", "timeout", "concurrency")
+OPENAI = ("url", "key", "timeout", "concurrency", "attempts", "requests_per_minute", "tokens_per_minute", "also")
+OPENAI_ALSO = ("limit_field", "logprobs", "prices", "extra")
 
 
 def settings_key(kind: str, options: Mapping[str, Any]) -> str:
     """What an engine is started with, as text."""
-    return " ".join(f"{name}={options.get(name)!r}" for name in (VLLM if kind == "vllm" else OPENAI))
+    names = (*VLLM, *VLLM_ALSO) if kind == "vllm" else (*OPENAI, *OPENAI_ALSO)
+    return " ".join(f"{name}={options.get(name)!r}" for name in names)
 
 
 class VllmHost(AdapterEngine):

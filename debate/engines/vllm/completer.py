@@ -8,6 +8,7 @@ samples almost always, not always. What was recorded is what counts: finished tu
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,6 +81,8 @@ class VllmCompleter:
         self.context = context
         self.traffic = Traffic()
         self._restarts = restarts
+        self._life = 0  # which life of vLLM this is; several calls may notice the end of one
+        self._reviving = threading.Lock()
         self._served: dict[str, Served | None] = {"": None}
 
     # --- policies ----------------------------------------------------------------------------------------------------
@@ -137,19 +140,24 @@ class VllmCompleter:
 
     def _alive(self, work: Callable[[], None]) -> None:
         """Does something with vLLM; where it has died it is started again first."""
+        life = self._life
         try:
             work()
         except EngineDown as error:
-            self._revive(0, error)
+            self._revive(life, 0, error)
             work()
 
-    def _revive(self, attempt: int, error: EngineDown) -> None:
-        if attempt >= self._restarts:
+    def _revive(self, life: int, deaths: int, error: EngineDown) -> None:
+        """Starts vLLM again, once, however many calls noticed that life number `life` is over."""
+        if deaths >= self._restarts:
             raise EngineUnavailable(
-                f"vLLM died {attempt + 1} times in a row: {error}; nothing was recorded of what it had not answered"
+                f"vLLM died {deaths + 1} times in a row: {error}; nothing was recorded of what it had not answered"
             ) from error
-        self.traffic.restarts += 1
-        self.backend.restart([adapter for adapter in self._served.values() if adapter is not None])
+        with self._reviving:
+            if life == self._life:
+                self.traffic.restarts += 1
+                self.backend.restart([adapter for adapter in self._served.values() if adapter is not None])
+                self._life += 1
 
     # --- answering ---------------------------------------------------------------------------------------------------
 
@@ -217,6 +225,7 @@ class VllmCompleter:
         good: dict[int, Answer] = {}
         deaths = wrong = 0
         while missing := [i for i in range(len(asks)) if i not in good]:
+            life = self._life
             others: list[tuple[Ask, str]] = []
 
             def deliver(
@@ -231,7 +240,7 @@ class VllmCompleter:
             try:
                 await self.backend.run([asks[i] for i in missing], deliver)
             except EngineDown as error:
-                await asyncio.to_thread(self._revive, deaths, error)
+                await asyncio.to_thread(self._revive, life, deaths, error)
                 deaths += 1
             if others:
                 self.traffic.refused += len(others)

@@ -1,4 +1,4 @@
-"""`vllm serve` as a child process: started, waited for, stopped with everything it started."""
+"""vLLM's server as a child process: started, waited for, stopped with everything it started."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ PYTHON = "DEBATE_VLLM_PYTHON"  # a python that has vLLM, where this one has not
 
 
 def command(model: str, settings: VllmSettings, port: int) -> list[str]:
-    """How a server is started. vLLM may live in an environment of its own (`DEBATE_VLLM_PYTHON`)."""
+    """How a server is started. vLLM may live in an environment of its own (`DEBATE_VLLM_PYTHON`).
+
+    This is what `vllm serve` runs; the command itself fails in the CPU package, which goes by another name.
+    """
     python = os.environ.get(PYTHON) or sys.executable
     return [
-        *(python, "-m", "vllm.entrypoints.cli.main", "serve", model),
+        *(python, "-m", "vllm.entrypoints.openai.api_server", "--model", model),
         *("--host", "127.0.0.1", "--port", str(port), "--served-model-name", BASE),
         *("--enable-prompt-tokens-details", "--disable-uvicorn-access-log"),
         *settings.flags(),
@@ -85,6 +88,7 @@ class ServerProcess:
         until = time.monotonic() + self._patience
         while not healthy(self.url):
             if not self.alive():
+                self.stop()
                 raise EngineUnavailable(f"vLLM's server ended while starting: {self._last_words()}")
             if time.monotonic() > until:
                 self.stop()

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-GRACE = 15.0  # seconds between asking and forcing
+GRACE = 15.0  # seconds between asking and forcing; DEBATE_WATCH_GRACE says otherwise
 
 
 def main() -> int:
@@ -36,7 +36,8 @@ def main() -> int:
 
 def stop(child: subprocess.Popen[bytes]) -> None:
     """Ends a process and its group: asks, waits, forces. Workers of a leader that is gone already are ended too."""
-    for name, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, 5.0)):
+    grace = float(os.environ.get("DEBATE_WATCH_GRACE", GRACE))
+    for name, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
         try:
             os.killpg(child.pid, name)
         except (ProcessLookupError, PermissionError):
