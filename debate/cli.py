@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="the shipped protocols").set_defaults(run=_protocols_list)
     for action, function, text in (
         ("show", _protocols_show, "who speaks when, and what is rewarded"),
-        ("check", _protocols_check, "whether a file is a valid protocol"),
+        ("check", _protocols_check, "whether a file is a valid protocol, and can be meant"),
     ):
         sub = actions.add_parser(action, help=text)
         sub.add_argument("protocol")
@@ -313,9 +313,15 @@ def _protocols_show(arguments: argparse.Namespace) -> int:
 
 
 def _protocols_check(arguments: argparse.Namespace) -> int:
+    from debate.protocol.check import check_protocol
     from debate.protocol.load import load_protocol
 
     protocol = load_protocol(arguments.protocol)
+    findings = check_protocol(protocol)
+    for finding in findings:
+        print(f"{protocol.name}: {finding}")
+    if any(finding.level == "error" for finding in findings):
+        return 2
     print(f"{protocol.name}: valid; {len(protocol.slots)} slots, seats {', '.join(protocol.seats)}")
     return 0
 

@@ -111,10 +111,23 @@ def _problems(state: State) -> Iterator[str]:
                 yield from _in_messages(state, seat, own, conversation(state, seat, style))
     shown = "\n".join(statement.text for statement in released(state))
     for event in state.events:
-        planned = protocol.slots[event.where]
-        public = planned.visibility == "public" and planned.channel in protocol.decision.channels
-        if event.kind in ("speech", "question") and not public and mark(event.slot, event.seat) in shown:
+        word = mark(event.slot, event.seat)
+        if (
+            event.kind in ("speech", "question")
+            and word in shown
+            and not any(_for_judge(state, holding) for holding in _holding(state, word))
+        ):
             yield f"the judge is shown the speech of {event.seat} in slot {event.slot}, which is not public"
+
+
+def _for_judge(state: State, event: Event) -> bool:
+    slot = state.setup.protocol.slots[event.where]
+    return slot.visibility == "public" and slot.channel in state.setup.protocol.decision.channels
+
+
+def _holding(state: State, word: str) -> list[Event]:
+    """The events in whose text a word stands: the speech, and picks of it."""
+    return [event for event in state.events if word in event.text]
 
 
 def _remembered(state: State, seat: str, own: set[tuple[int, str]]) -> set[tuple[int, str]]:
@@ -134,7 +147,8 @@ def _in_messages(state: State, seat: str, own: set[tuple[int, str]], messages: S
     for event in state.events:
         if event.kind in ("speech", "question") and not event.passed:
             word, may = mark(event.slot, event.seat), (event.slot, event.seat) in own
-            if (word in text) and not may:
+            picked = any((e.slot, e.seat) in own for e in _holding(state, word))  # a pick tells what was picked
+            if word in text and not may and not picked:
                 yield f"{seat} reads the words of {event.seat} in slot {event.slot}, which it may not see"
             if word not in text and may:
                 yield f"{seat} does not read the words of {event.seat} in slot {event.slot}, which it may see"
