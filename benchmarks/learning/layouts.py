@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.learning._setup import alternate, config, host_of, samples_of_agent
+from benchmarks.learning._setup import SHAPES, alternate, config, host_of, samples_of_agent
 from debate.learning.adapter_learner import AdapterLearner
 from debate.learning.batch import TokenBatch
 from debate.learning.layout import Kind, lay_out
@@ -25,7 +25,8 @@ def run(model: str, device: str, repeats: int) -> list[dict[str, Any]]:
     host = host_of(model, device)
     learners = {way: AdapterLearner(host, Policy(f"agent{n}", 0, model), config(*way), 0) for n, way in enumerate(WAYS)}
     for case, settings in CASES.items():
-        batch = TokenBatch.from_samples(*samples_of_agent("agent", 8, 0, **settings))
+        count = 8 if device != "cpu" or model in SHAPES else 4
+        batch = TokenBatch.from_samples(*samples_of_agent("agent", count, 0, **settings))
         seconds = alternate(
             [lambda one=learner, b=batch: one.update(b) and None for learner in learners.values()], repeats
         )
