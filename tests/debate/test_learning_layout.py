@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, LlamaConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from debate.cast import learner_config
+from debate.errors import UserError
 from debate.learning.batch import TokenBatch, merge
 from debate.learning.layout import lay_out
 from debate.learning.learner import LearnerConfig, PolicyGradientLearner
@@ -20,6 +23,7 @@ from debate.learning.logprobs import to_tensors, unit_logprobs
 from debate.learning.losses import preset
 from debate.learning.samples import Sample
 from debate.learning.steps import cut
+from debate.recipe import read_recipe
 from debate.transcript import Policy, Turn
 
 VOCABULARY = 40
@@ -206,3 +210,20 @@ def test_an_unknown_layout_is_refused():
         LearnerConfig(layout="folded")
     with pytest.raises(ValueError, match="blocks of 3 rows for a batch of 9"):
         lay_out(batch_of(0, fresh=False), "packed", blocks=[1, 2])
+
+
+def test_recipes_name_the_layout(tmp_path):
+    text = Path("runs/gsm8k_debate.yaml").read_text()
+    assert "    part_rows: 4\n" in text
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text)
+    agent = read_recipe(recipe).agents[0]
+    assert agent.options["layout"] == "auto" and not agent.options["checkpointing"]
+    recipe.write_text(
+        text.replace("    part_rows: 4\n", "    part_rows: 4\n    layout: packed\n    checkpointing: true\n")
+    )
+    config = learner_config(read_recipe(recipe).agents[0].options)
+    assert (config.layout, config.checkpointing, config.bf16, config.part_rows) == ("packed", True, False, 4)
+    recipe.write_text(text.replace("    part_rows: 4\n", "    layout: folded\n"))
+    with pytest.raises(UserError, match=r"layout.*auto, padded, sorted, packed"):
+        read_recipe(recipe)

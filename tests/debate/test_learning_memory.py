@@ -228,9 +228,10 @@ def test_bfloat16_products_with_float32_weights_and_optimiser():
     assert got["kl"] == pytest.approx(expected["kl"], rel=0.2) and expected["kl"] > 1e-3
 
 
+@pytest.mark.parametrize("layout", ["padded", "shared"])
 @pytest.mark.parametrize("base", [torch.float32, torch.bfloat16])
-def test_joint_bfloat16_keeps_float32_matrices(base):
-    exact, rough = joint(), joint(replace(CONFIG, bf16=True), base)
+def test_joint_bfloat16_keeps_float32_matrices(base, layout):
+    exact, rough = joint(), joint(replace(CONFIG, bf16=True, layout=layout), base)
     exact.update(batches())
     rough.update(batches())
     for name in NAMES:
