@@ -108,6 +108,13 @@ def parser() -> argparse.ArgumentParser:
     add_exchange_commands(commands)
     add_learn_commands(commands)
 
+    plans = commands.add_parser("options", help="play and solve the game of an arena's plan moves; priors for agents")
+    _target_arguments(plans)
+    plans.add_argument("--questions", type=int, default=8, help="on which every joint plan is played (default 8)")
+    plans.add_argument("--repeats", type=int, default=1, help="matches of each plan and question (default 1)")
+    plans.add_argument("--cells", type=int, default=1024, help="most joint plans (default 1024)")
+    plans.set_defaults(run=_options)
+
     theory = commands.add_parser("theory", help="a game of debate whose answer is known: its numbers and figure")
     theory.add_argument("name", help="evidence, parity, qbf, talk, obfuscation, doubly_efficient or goodhart")
     theory.add_argument("--out", type=Path, default=None, help="folder for NAME.json and NAME.svg (default: none)")
@@ -283,6 +290,27 @@ def _experiment(arguments: argparse.Namespace) -> int:
     with progress() as shown:
         for line in experiment_command(experiment, out, shown, arguments.workers, arguments.check):
             print(line)
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> int:
+    from debate.options.command import options
+    from debate.progress import progress
+    from debate.recipe import read_recipe
+    from debate.session import open_session
+
+    for name in ("questions", "repeats", "cells"):
+        if getattr(arguments, name) < 1:
+            raise UserError(f"--{name}: expected at least 1, got {getattr(arguments, name)}")
+    if arguments.target.is_dir():
+        recipe, out = _run_of(arguments)
+    else:
+        recipe = read_recipe(arguments.target, arguments.set, arguments.seed)
+        out = _out(arguments, recipe)
+    with progress() as shown, open_session(recipe, out, resume=True, progress=shown) as session:
+        lines = list(options(session, arguments.questions, arguments.repeats, arguments.cells))
+    for line in lines:
+        print(line)
     return 0
 
 

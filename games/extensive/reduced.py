@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from games.extensive.sequences import _local_sequences
 from games.extensive.tree import ExtensiveGame
@@ -79,3 +81,35 @@ def _plans(game: ExtensiveGame, player: int) -> tuple[list[str], Array]:
 def _choice(game: ExtensiveGame, sequence: int) -> str:
     j = int(game.sequence_infoset[sequence])
     return f"{game.infoset_names[j]}: {game.action_names[j][sequence - int(game.offsets[j])]}"
+
+
+def behavioural_policy(game: ExtensiveGame, profile: Sequence[ArrayLike]) -> Array:
+    """The behavioural policy that does what a mixed profile of the reduced normal form does (Kuhn 1953, theorem 4).
+
+    Args:
+        game: of perfect recall, as every `ExtensiveGame` is.
+        profile: for each player a distribution over its reduced plans, in the order of `to_normal_form`.
+
+    Returns:
+        [Q]; uniform where the profile never leads its player.
+
+    Raises:
+        ValueError: a distribution of the wrong length.
+    """
+    policy = game.uniform_policy()
+    if len(profile) != game.num_players:
+        raise ValueError(f"behavioural_policy: expected {game.num_players} distributions, got {len(profile)}")
+    for i, mixed in enumerate(profile):
+        _, realised = _plans(game, i)
+        weights = np.asarray(mixed, dtype=np.float64)
+        if weights.shape != (len(realised),):
+            raise ValueError(f"behavioural_policy: player {i} has {len(realised)} plans, got shape {weights.shape}")
+        reach = weights @ realised
+        sequences = game.sequences[i]
+        for j in np.flatnonzero(game.infoset_player == i):
+            low, high = int(game.offsets[j]), int(game.offsets[j + 1])
+            parent = int(game.parent_sequence[j])
+            before = reach[0] if parent < 0 else reach[parent - sequences.start + 1]
+            if before > 1e-12:
+                policy[low:high] = reach[low - sequences.start + 1 : high - sequences.start + 1] / before
+    return policy
