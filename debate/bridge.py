@@ -17,6 +17,7 @@ from debate.play import Arena, record, transcript_of
 from debate.protocol.decide import seat_verdicts
 from debate.protocol.kernel import Move, Setup, State, answers, choices, legal, probabilities, step, to_move, view
 from debate.protocol.spec import CHANCE
+from debate.questions import Question
 from debate.records import pay
 from debate.seeds import derive
 from debate.text_games.protocol import GameProtocol
@@ -71,12 +72,27 @@ def as_game(arena: Arena, criteria: Sequence[str] | None = None) -> CompiledGame
         from debate.text_games.compiled import compile_game
 
         return CompiledGame(*compile_game(protocol))
+    _refuse_hidden_draws(arena)
     names = tuple(criteria or protocol.criteria)
     positions: dict[str, tuple[str, State]] = {}
     with asyncio.Runner() as runner:  # one event loop for the judges of all ends
         root = _Root(_Context(arena, names, positions, runner))
         game = ExtensiveGame.from_state(root, protocol.seats, names)
     return CompiledGame(game, positions)
+
+
+def _refuse_hidden_draws(arena: Arena) -> None:
+    """What the rules draw by a match's seed alone is no chance move of the tree, so it cannot be averaged over."""
+    protocol = arena.protocol
+    if protocol.decision.by in ("jury", "vote") and protocol.decision.ties == "random":
+        raise UserError(f"protocol {protocol.name} breaks ties at random, so it is not compiled: expected ties: draw")
+    most = max((len(question.options) for question in arena.questions.values()), default=0)
+    for role in protocol.roles:
+        if role.answers == "opposes" and most > 2:
+            raise UserError(
+                f"protocol {protocol.name}: role {role.name} opposes one of {most} options by drawing another, so it "
+                "is not compiled: expected questions with two options"
+            )
 
 
 async def policy_of(compiled: CompiledGame, agents: Mapping[str, Agent]) -> TabularPolicy:
@@ -123,6 +139,23 @@ class _Context:
     criteria: tuple[str, ...]
     positions: dict[str, tuple[str, State]]
     runner: asyncio.Runner
+    alike: dict[tuple[str, tuple[object, ...]], str] = field(default_factory=dict)
+
+    def looks_like(self, question: Question, seat: str, offered: tuple[str, ...]) -> str:
+        """The id of the first question that shows the seat's role, and offers it now, just what this one does."""
+        role = self.arena.protocol.role_of(seat)
+        parts = {
+            "question": question.question,
+            "options": question.options,
+            "answer": question.options,
+            "material": question.material,
+            "items": question.items,
+            "label": question.label,
+            "truth": (question.label, question.gold),
+            "secret": question.gold,
+        }
+        shown = (offered, *(parts[sight] for sight in sorted(role.sees)))
+        return self.alike.setdefault((role.name, shown), question.id)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +230,13 @@ class _Position:
     def information_state(self) -> str:
         seat = to_move(self.state)[len(self.chosen)]
         setup = self.state.setup
-        seen = " ".join(f"{event.seat}:{event.text}" for event in view(self.state, seat))
-        name = f"{seat}|{setup.question.id}|{answers(self.state)[seat]}|{self.state.slot}|{seen}"
+        slot = self.state.current
+        assert slot is not None
+        # Nothing the seat is not told: no running number (it counts hidden slots), no id of a question that looks
+        # the same.
+        seen = " ".join(f"{event.seat}({event.phase}):{event.text}" for event in view(self.state, seat))
+        question = self.context.looks_like(setup.question, seat, choices(self.state))
+        name = f"{seat}|{question}|{answers(self.state)[seat]}|{slot.phase}.{slot.id}|{seen}"
         self.context.positions.setdefault(name, (seat, self.state))
         return name
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from debate.agents.agent import Agent, Ask, Reply, Speaker
-from debate.agents.language import draw
 from debate.errors import UserError
 from debate.options.states import is_plan, option_state
 from debate.protocol.kernel import choices
-from debate.seeds import derive
+from debate.seeds import derive, draw
 from debate.views import Style
 
 Priors = Mapping[str, Mapping[str, float]]

@@ -47,7 +47,7 @@ def plan_slots(protocol: DebateProtocol) -> tuple[PlanSlot, ...]:
         UserError: the protocol has none.
     """
     found = []
-    for number, slot in enumerate(getattr(protocol, "longest", lambda: protocol.schedule)()):
+    for number, slot in enumerate(protocol.longest()):
         if not is_plan(slot):
             continue
         if not isinstance(slot.choices, tuple):

@@ -14,8 +14,9 @@ from debate.bridge import as_game, policy_of
 from debate.data import load_questions
 from debate.errors import UserError
 from debate.play import Arena
-from debate.protocol.load import load_protocol
+from debate.protocol.load import load_protocol, parse_protocol
 from debate.questions import Question
+from debate.reader import parse_yaml
 from debate.transcript import Policy
 from judges.judges.evidence import NaiveEvidenceJudge
 from judges.judges.scripted import ScriptedJudge
@@ -94,3 +95,121 @@ def test_what_cannot_be_compiled_says_why():
     failing = arena("evidence_debate", [evidence([8, 4, -2, -1])], ScriptedJudge(None), k=1)
     with pytest.raises(UserError, match="criterion not known at the end"):
         as_game(failing, ["win"])
+
+
+# --- chance, conditions, what is hidden
+
+
+def parsed(text, questions, judge=None):
+    protocol = parse_protocol(parse_yaml(text, "test.yaml"), {})
+    rules = {c.name: make_rule(c.rule, **c.params) for c in protocol.rewards}
+    return Arena("test", protocol, {q.id: q for q in questions}, (judge,) if judge else (), rules)
+
+
+COIN = """
+name: helper_or_not
+roles:
+  helper: {sees: [question, options, truth]}
+  sneak: {sees: [question, options, truth]}
+  verifier: {sees: [question, options]}
+channels:
+  provers: {readers: [helper, sneak], writers: [helper, sneak]}
+schedule:
+  - {kind: chance, choices: [helpful, sneaky], probabilities: [%s, %s], phase: coin, channel: provers}
+  - {roles: helper, kind: choice, choices: options, phase: proof, when: {phase: coin, is: helpful}}
+  - {roles: sneak, kind: choice, choices: options, phase: proof, when: {phase: coin, is: sneaky}}
+  - {roles: verifier, kind: decision, phase: verdict}
+decision: {by: seat}
+rewards: {truth: {rule: truth}}
+finite: true
+"""
+TWINS = [Question(name, "Which?", ("x", "y"), label) for label, name in enumerate(["first", "second"])]
+
+
+def test_who_cannot_see_the_truth_does_not_know_it():
+    """Two questions that look alike to the verifier are one information set to it; to the provers they are two."""
+    compiled = as_game(parsed(COIN % (0.7, 0.3), TWINS))
+    verifier = [name for name in compiled.game.infoset_names if name.startswith("verifier|")]
+    assert len(verifier) == 4  # who spoke, times what was said
+    assert compiled.game.num_information_sets == 4 + 4  # each prover knows which of the two questions it is
+
+    def honest(name, actions):
+        return {actions["|second|" in name]: 1.0}
+
+    def lying(name, actions):
+        return {actions["|first|" in name]: 1.0}
+
+    def trusting(name, actions):
+        return {name.rsplit(":", 1)[1]: 1.0}
+
+    players = {"helper": honest, "sneak": lying, "verifier": trusting}
+    payoffs = compiled.game.expected_payoffs(lambda name, actions: players[name.partition("|")[0]](name, actions))
+    assert payoffs[:, 0] == pytest.approx([0.7] * 3)  # right exactly when the helper spoke
+
+
+STOP = """
+name: stopping
+roles:
+  debater: {seats: [A, B], sees: [question, options, answer], answers: by_seat}
+schedule:
+  - repeat: 3
+    until: {phase: move, any: stop}
+    slots:
+      - {roles: A, kind: choice, choices: [go, stop], phase: move}
+      - {roles: B, kind: choice, choices: [go, stop], phase: move}
+decision: {by: judge, sees: [question, public]}
+rewards: {margin: {rule: margin, utility: zero_sum}}
+finite: true
+"""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_game_that_either_side_may_stop_has_the_value_of_its_recursion(seed):
+    chances = np.random.default_rng(seed).random(7)  # A's probability if the match ends after so many "go"
+
+    def judge(case):
+        went = sum(statement.text == "go" for statement in case.statements)
+        return [chances[went], 1 - chances[went]]
+
+    question = Question("q", "?", ("a", "b"), 0)
+    compiled = as_game(parsed(STOP, [question], ScriptedJudge(judge)))
+    value = 2 * chances[6] - 1
+    for went in reversed(range(6)):
+        stop = 2 * chances[went] - 1
+        value = max(value, stop) if went % 2 == 0 else min(value, stop)
+    assert games.sequence_form_lp(compiled.game).value == pytest.approx(value, abs=1e-9)
+    assert compiled.game.num_information_sets == 6 and len(compiled.game.terminals) == 7
+
+
+def test_chance_may_be_weighed_by_what_was_picked():
+    text = """
+name: bet
+roles:
+  debater: {seats: [A], sees: [question, options, answer], answers: by_seat}
+schedule:
+  - {roles: A, kind: choice, choices: ["0.2", "0.9"], phase: bold}
+  - {kind: chance, choices: [win, lose], probabilities: {from: bold}, phase: coin}
+decision: {by: judge, sees: [question, public]}
+rewards: {margin: {rule: margin}}
+finite: true
+"""
+    judge = ScriptedJudge(lambda case: [1.0, 0.0] if case.statements[-1].text == "win" else [0.0, 1.0])
+    compiled = as_game(parsed(text, [Question("q", "?", ("a", "b"), 0)], judge))
+    best = games.best_response(compiled.game, compiled.game.uniform_policy(), 0)
+    assert best.value == pytest.approx(2 * 0.9 - 1)
+
+
+def test_hidden_draws_of_the_rules_are_refused():
+    votes = """
+name: votes
+roles:
+  voter: {count: 2, sees: [question, options]}
+schedule:
+  - {roles: voter, kind: decision, phase: vote}
+decision: {by: vote, ties: random}
+rewards: {truth: {rule: truth}}
+finite: true
+"""
+    with pytest.raises(UserError, match="breaks ties at random"):
+        as_game(parsed(votes, TWINS))
+    assert as_game(parsed(votes.replace("random", "draw"), TWINS)).game.num_information_sets == 2
