@@ -236,7 +236,9 @@ class _Position:
         # the same.
         seen = " ".join(f"{event.seat}({event.phase}):{event.text}" for event in view(self.state, seat))
         question = self.context.looks_like(setup.question, seat, choices(self.state))
-        name = f"{seat}|{question}|{answers(self.state)[seat]}|{slot.phase}.{slot.id}|{seen}"
+        sees_answer = "answer" in self.state.setup.protocol.role_of(seat).sees
+        held = answers(self.state)[seat] if sees_answer else None
+        name = f"{seat}|{question}|{held}|{slot.phase}.{slot.id}|{seen}"
         self.context.positions.setdefault(name, (seat, self.state))
         return name
 

@@ -53,6 +53,12 @@ class Cast(Mapping[str, Agent]):
         self._kept: set[str] = set()
         self.joint: list[Any] = []
         trained = {name for arena in recipe.arenas for name in recipe.learners(arena).values()}
+        for spec in recipe.agents:
+            if "plan_prior" in spec.options and spec.name in trained and recipe.training.updates:
+                raise UserError(
+                    f"agent {spec.name}: plans that are pulled to a prior are not the policy's own, so they are not "
+                    "trained on; give a learning agent explore: {kind: pikl, prior: FILE}"
+                )
         try:
             for spec in recipe.agents:
                 self._add(spec)
@@ -146,6 +152,11 @@ class Cast(Mapping[str, Agent]):
             if spec.preferences is not None:
                 speaker = PreferenceSpeaker(speaker, spec.weights)
             self._agents[policy.id] = Agent(policy, speaker)
+        if "plan_prior" in spec.options:
+            from debate.options.prior import read_option_priors, with_prior
+
+            priors = read_option_priors(Path(spec.options["plan_prior"]))
+            self._agents[policy.id] = with_prior(self._agents[policy.id], priors, spec.options["plan_strength"])
         self._kept.add(policy.id)
 
     def _teach(self, specs: Sequence[AgentSpec]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from debate.errors import UserError
 from debate.protocol.kernel import State, view
-from debate.protocol.spec import DebateProtocol, Slot
+from debate.protocol.spec import Block, DebateProtocol, Slot
 
 PLAN = "option"
 
@@ -21,7 +21,7 @@ class PlanSlot:
     """A slot in which plan moves are picked.
 
     Attributes:
-        number: running number of the slot in a match.
+        number: of the slot in the longest match.
         seats: who picks, at once.
         names: the plan moves.
         shown: whether the seats that read its channel see the pick.
@@ -69,4 +69,22 @@ def state_name(seat: str, slot: int, known: Iterable[tuple[str, str]]) -> str:
 def option_state(state: State, seat: str) -> str:
     """The information state of a seat that is to pick a plan move."""
     known = [(event.seat, event.text) for event in view(state, seat) if event.phase == PLAN]
-    return state_name(seat, state.slot, known)
+    return state_name(seat, planned_number(state), known)
+
+
+def planned_number(state: State) -> int:
+    """The number that the current slot has in the longest match, whatever was skipped on the way to it.
+
+    The running number would tell a seat, and a file of priors, how many hidden slots were played.
+    """
+    assert state.cursor is not None
+    number, nodes = 0, state.setup.protocol.schedule
+    for place, nth in state.cursor:
+        number += nth * sum(map(_length, nodes)) + sum(map(_length, nodes[:place]))
+        node = nodes[place]
+        nodes = node.items if isinstance(node, Block) else ()
+    return number
+
+
+def _length(node: Slot | Block) -> int:
+    return node.repeat * sum(map(_length, node.items)) if isinstance(node, Block) else 1

@@ -72,6 +72,14 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
     under = fields.child("weights", optional=True)
     if under is not None:
         weights = {key: under.take(key, float) for key in under.data}
+    plans = fields.child("plans", optional=True)
+    if plans is not None:
+        prior = plans.take("prior", str)
+        options["plan_prior"] = prior if prior.startswith("/") else str(folder / prior)
+        options["plan_strength"] = plans.take("strength", float, 1.0)
+        if not 0.0 <= options["plan_strength"] <= 1.0:
+            raise plans.error("strength", f"expected a number between 0 and 1, got {options['plan_strength']}")
+        plans.done()
     if kind not in ("nano", "hf", "vllm"):
         fields.done()
         return AgentSpec(name, kind, model, script, weights, options)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +19,9 @@ from debate.errors import UserError
 from debate.options.game import check_size, option_tree, plans_of, solve_options
 from debate.options.prior import pool, prior_at, read_option_priors, with_prior
 from debate.options.rollouts import forced_populations, option_samples, plan_matches
-from debate.options.states import PLAN, plan_slots
+from debate.options.states import PLAN, is_plan, option_state, plan_slots
 from debate.play import Arena, play
-from debate.protocol.kernel import Move
+from debate.protocol.kernel import Move, Setup, State, choices, step, to_move
 from debate.protocol.load import parse_protocol
 from debate.questions import Question
 from debate.reader import parse_yaml
@@ -33,15 +35,18 @@ from judges.rules import make_rule
 TEXT = """
 name: plans
 roles:
-  debater: {seats: [A, B], sees: [question, options, answer], answers: by_seat}
+  debater:
+    seats: [A, B]
+    sees: [question, options, answer]
+    answers: by_seat
+    options: {rock: "Say rock.", paper: "Say paper.", scissors: "Say scissors.", keep: Keep., break: Break.}
 schedule:
 %s
 decision: {by: judge, sees: [question, public]}
 rewards: {win: {rule: win, utility: zero_sum}}
 """
 BOTH = """
-  - {roles: debater, phase: option, kind: choice, choices: [%s], visibility: private}
-  - {roles: debater, phase: argument}
+  - {roles: debater, phase: argument, options: [%s]}
 """
 TURNS = """
   - {roles: A, phase: option, kind: choice, choices: [heads, tails], visibility: %s}
@@ -140,6 +145,28 @@ def test_interests_that_are_not_opposed_are_solved_in_the_reduced_form():
     assert "reduced normal form" in found.method and found.payoffs == pytest.approx([1, 1])
 
 
+def test_states_have_the_same_name_whatever_was_skipped():
+    """Numbers are those of the longest match, through nested repeats too."""
+    text = """
+  - {roles: A, phase: option, kind: choice, choices: [go, skip], visibility: private}
+  - {roles: A, phase: extra, when: {phase: option, is: go}}
+  - repeat: 2
+    slots:
+      - {roles: B, phase: argument, options: [keep, break]}
+      - {roles: A, phase: extra, repeat: 2}
+"""
+    protocol = arena(text, beats({})).protocol
+    expected = {(slot.number, seat) for slot in plan_slots(protocol) for seat in slot.seats}
+    assert expected == {(0, "A"), (2, "B"), (6, "B")}
+    for first in (0, 1):
+        state, met = State(Setup(protocol, QUESTION, {"A": 0, "B": 1})), set()
+        while state.current is not None:
+            if is_plan(state.current):
+                met.add((int(option_state(state, state.current.seats[0]).split("/")[1].split()[0]), to_move(state)[0]))
+            state = step(state, {s: Move("x", first if choices(state) else None) for s in to_move(state)})
+        assert met == expected
+
+
 def test_repeats_and_questions_are_matches_of_their_own():
     populations = {"A": ["x", "y"], "B": ["z"]}
     ids = [m.id for m in plan_matches("a", populations, ["q", "r"], 3)]
@@ -231,3 +258,77 @@ def test_pools_stay_between_their_ends(weights, strength):
     entropy = [-sum(p * math.log(p) for p in row) for row in (own, mixed, fair)]
     assert entropy[0] - 1e-9 <= entropy[1] <= entropy[2] + 1e-9
     assert pool(own, fair, 0.0) == own and pool(own, fair, 1.0) == fair
+
+
+# --- the command, with the embedded model
+
+
+RESAMPLES = ["--set", "tournament.questions=24", "--set", "tournament.resamples=100"]
+
+
+def run(tmp_path, *more):
+    from debate.cli import main
+
+    recipe = Path(__file__).parents[2] / "runs" / "evidence_plans.yaml"
+    return main(["options", str(recipe), "--out", str(tmp_path / "run"), "--questions", "24", *RESAMPLES, *more])
+
+
+def test_nano_debaters_should_reveal_and_no_rollout_is_played_twice(tmp_path, capsys, monkeypatch):
+    """Revealing dominates holding back: the weight that nano picks helps its own side more often than not."""
+    assert run(tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "4 joint plans, 24 questions × 1, 96 matches" in printed
+    assert "A/0: reveal 1.0000, hold 0.0000" in printed and "reveal 1.0000, hold 0.0000" in printed.split("B/")[1]
+    folder = tmp_path / "run" / "options"
+    for name in ("option_game.efg", "option_priors.json", "option_equilibrium.json", "equilibria.json"):
+        assert (folder / name).stat().st_size > 0
+    priors = read_option_priors(folder / "option_priors.json")
+    assert priors["A/0"] == {"reveal": 1.0, "hold": 0.0}
+    report = json.loads((folder / "option_equilibrium.json").read_text())
+    assert report["nash_conv"] == pytest.approx(0.0, abs=1e-9)
+    low, high = (np.array(bound) for bound in report["payoff_intervals"])
+    assert (low <= list(report["payoffs"].values())).all() and (high >= list(report["payoffs"].values())).all()
+    assert games.read_efg(folder / "option_game.efg").num_information_sets == 2
+
+    async def nobody(*_):
+        raise AssertionError("a stored match was played again")
+
+    monkeypatch.setattr("debate.session.play", nobody)
+    monkeypatch.setattr("games.analysis.analyse.Analysis.export", lambda *_, **__: {})  # figures take seconds
+    assert run(tmp_path) == 0
+    again = capsys.readouterr().out
+    assert again[again.index("4 joint plans") :] == printed[printed.index("4 joint plans") :]
+
+
+def test_agents_take_the_prior_from_a_recipe(tmp_path, capsys):
+    """Equilibrium debaters reveal; the same agents pulled the other way hold back, and the judge never learns."""
+    from debate.recipe import read_recipe
+    from debate.session import open_session
+
+    path = tmp_path / "prior.json"
+    path.write_text('{"A/0": {"reveal": 0, "hold": 1}, "B/2": {"reveal": 0, "hold": 1}}')
+    recipe_path = Path(__file__).parents[2] / "runs" / "evidence_plans.yaml"
+    plans = [f"agents.{name}.plans={{prior: {path}}}" for name in ("alice", "bob")]
+    recipe = read_recipe(recipe_path, plans)
+    with open_session(recipe, tmp_path / "held") as session:
+        seats = {"A": "alice-v0", "B": "bob-v0"}
+        ids = session.test_ids["debate"][:10]
+        episodes = list(session.play("x", [Match(f"x/{q}", "debate", q, seats) for q in ids]))
+    assert all(e.failure is None and (e.rewards.values[:, 0] == 0).all() for e in episodes)
+    assert {t.phase for e in episodes for t in e.transcript.turns} == {"option"}
+    with (
+        pytest.raises(UserError, match="explore"),
+        open_session(read_recipe(recipe_path, [*plans, "training.updates=1"]), tmp_path / "learning"),
+    ):
+        pass
+
+
+def test_mistakes_at_the_command_are_told(tmp_path, capsys):
+    from debate.cli import main
+
+    assert run(tmp_path, "--cells", "3") == 2
+    assert "4 joint plans, more than 3" in capsys.readouterr().err
+    assert run(tmp_path, "--repeats", "0") == 2
+    quickstart = Path(__file__).parents[2] / "runs" / "quickstart.yaml"
+    assert main(["options", str(quickstart), "--out", str(tmp_path / "other")]) == 2
+    assert "no plan moves" in capsys.readouterr().err
