@@ -327,7 +327,7 @@ def _protocols_list(arguments: argparse.Namespace) -> int:
 
     for name in shipped():
         protocol = load_protocol(name)
-        print(f"{name:<22} {', '.join(protocol.seats):<12} {protocol.title}")
+        print(f"{name:<21} {protocol.title:<32} {', '.join(protocol.seats)}")
     return 0
 
 
