@@ -12,6 +12,7 @@ import numpy as np
 
 from debate.bridge import as_game, policy_of
 from debate.evaluate import evaluate, judge_alone, scripted_accuracy
+from debate.fronts import fronts
 from debate.judge_facts import constant_accuracy, human_accuracy, judge_attacks, judge_certificates
 from debate.play import Arena
 from debate.session import Session, live_seats
@@ -41,6 +42,7 @@ def conclude(session: Session) -> dict[str, Any]:
         **solve_population(session)[0],
         "exact_nash_conv": exact_nash_conv(session),
         "rewards": reward_curves(session),
+        "fronts": fronts(session),
     }
     failures: Counter[str] = Counter()
     for tally in session.tallies.values():

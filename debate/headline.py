@@ -31,6 +31,12 @@ def headline(summary: Mapping[str, Any]) -> Iterator[str]:
         for seat, mixture in meta["profile"].items():
             played = ", ".join(f"{name} {p:.2f}" for name, p in mixture.items() if p > 0.005)
             yield f"meta-equilibrium, seat {seat}: {played}"
+    for front in summary.get("fronts") or ():
+        best = sum(point["dominated"] is False for point in front["points"])
+        yield (
+            f"preferences of {front['agent']} in seat {front['seat']}: {best} of {len(front['points'])} weights lead "
+            "to rewards that no other dominates"
+        )
     for one in summary.get("withdrawn") or ():
         yield (
             f"judge {one['judge']} ({one['arena']}) lost its certificate after update {one['update']}: "

@@ -27,6 +27,7 @@ from debate.league.meta import last_profile, meta_strategy, utility_weights
 from debate.league.told import with_preferences
 from debate.learning.batch import TokenBatch
 from debate.learning.branches import branch_samples, known_replies, plan_forks
+from debate.learning.process_alarm import process_alarms
 from debate.learning.samples import Sample, gather
 from debate.preference import base_id
 from debate.progress import Progress
@@ -140,6 +141,20 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
                 **session.cast.traffic(name),
             }
         )
+    return watched(session, rows)
+
+
+def watched(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, with what there is to say of process rewards that rise while the outcome is flat."""
+    process = session.recipe.training.process
+    past = list(session.folder.read_log()) if process else []
+    for row in rows if process else ():
+        who = {key: row[key] for key in ("arena", "seat", "agent")}
+        mine = [old for old in past if old.get("rewards") and who.items() <= old.items()]
+        weights = session.recipe.agent(row["agent"]).weights
+        row["alarms"] = process_alarms([*mine, row], weights, process)
+        for alarm in row["alarms"]:
+            session.progress.say(f"alarm after update {row['update']}: {row['agent']}: {alarm}")
     return rows
 
 

@@ -24,6 +24,7 @@ NAMES = (
     "mixture",
     "nash_conv",
     "judge_accuracy",
+    "alarms",
 )
 FIRST = (
     "loss",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from debate.report import curves, sections
+from debate.report import curves, learners, sections
 from debate.report.markup import Markup, join, tag, void
 from debate.report.tournament import tournament
 from debate.report.transcripts import show_transcripts
@@ -50,6 +50,8 @@ def build_page(folder: RunFolder) -> str:
         "Tournament": tournament(summary),
         "Judge accuracy": sections.judge_accuracy(summary),
         "Learning": join([curves.learning(rows), sections.rewards(summary)]),
+        "Told preferences": learners.preferences(summary),
+        "Alarms": learners.alarms(rows),
         "The game between the agents": sections.game(summary, rows, folder.path / "analysis"),
         "Training in detail": curves.health(rows),
         "Failures": sections.failures(summary),

@@ -127,6 +127,7 @@ def test_mistakes_are_told(nano, tmp_path, capsys):
     assert main(recipe) == 2 and "nano.safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_adapter_by_dpo_and_by_imitation_starts_the_next_run(tiny, tmp_path, capsys):
     pytest.importorskip("trl")
     run, common = str(tiny / "run"), ["--agent", "ada", "--steps", "1", "--rows", "2"]
@@ -142,6 +143,7 @@ def test_an_adapter_by_dpo_and_by_imitation_starts_the_next_run(tiny, tmp_path, 
         train(wrong, tmp_path / "wrong")
 
 
+@pytest.mark.slow
 def test_a_reward_model_judges_the_next_run(tiny, tmp_path, capsys):
     pytest.importorskip("trl")
     out = tmp_path / "judge"
