@@ -15,7 +15,19 @@ from debate.agents.agent import Agent, Ask
 from debate.errors import UserError
 from debate.play import Arena, record, transcript_of
 from debate.protocol.decide import seat_verdicts
-from debate.protocol.kernel import Move, Setup, State, answers, choices, legal, probabilities, step, to_move, view
+from debate.protocol.kernel import (
+    Move,
+    Setup,
+    State,
+    answers,
+    choices,
+    legal,
+    names,
+    probabilities,
+    step,
+    to_move,
+    view,
+)
 from debate.protocol.spec import CHANCE
 from debate.questions import Question
 from debate.records import pay
@@ -60,7 +72,8 @@ def as_game(arena: Arena, criteria: Sequence[str] | None = None) -> CompiledGame
     """Compiles a finite protocol, with its questions, judges and rewards, to an extensive game.
 
     Illegal choices are left out of the tree. Objectives are the arena's criteria (or the given ones), each of which
-    must be known at every end of the game.
+    must be known at every end of the game. A seat that a criterion pays at no end at all has no stake in it: its payoff
+    is 0 throughout.
 
     Raises:
         UserError: the protocol is not finite, or a criterion is not known at some end.
@@ -73,11 +86,16 @@ def as_game(arena: Arena, criteria: Sequence[str] | None = None) -> CompiledGame
 
         return CompiledGame(*compile_game(protocol))
     _refuse_hidden_draws(arena)
-    names = tuple(criteria or protocol.criteria)
+    wanted = tuple(criteria or protocol.criteria)
     positions: dict[str, tuple[str, State]] = {}
     with asyncio.Runner() as runner:  # one event loop for the judges of all ends
-        root = _Root(_Context(arena, names, positions, runner))
-        game = ExtensiveGame.from_state(root, protocol.seats, names)
+        context = _Context(arena, wanted, positions, runner)
+        game = ExtensiveGame.from_state(_Root(context), protocol.seats, wanted)
+    for (seat, criterion), seen in context.paid.items():
+        if seen == {True, False}:
+            raise UserError(
+                f"criterion {criterion} is paid to {seat} at some ends of {protocol.name} and not at others"
+            )
     return CompiledGame(game, positions)
 
 
@@ -140,6 +158,7 @@ class _Context:
     positions: dict[str, tuple[str, State]]
     runner: asyncio.Runner
     alike: dict[tuple[str, tuple[object, ...]], str] = field(default_factory=dict)
+    paid: dict[tuple[str, str], set[bool]] = field(default_factory=dict)  # (seat, criterion) → at some end, or not
 
     def looks_like(self, question: Question, seat: str, offered: tuple[str, ...]) -> str:
         """The id of the first question that shows the seat's role, and offers it now, just what this one does."""
@@ -234,7 +253,8 @@ class _Position:
         assert slot is not None
         # Nothing the seat is not told: no running number (it counts hidden slots), no id of a question that looks
         # the same.
-        seen = " ".join(f"{event.seat}({event.phase}):{event.text}" for event in view(self.state, seat))
+        events = view(self.state, seat)
+        seen = " ".join(f"{names(setup.protocol, event)[0]}({event.phase}):{event.text}" for event in events)
         question = self.context.looks_like(setup.question, seat, choices(self.state))
         sees_answer = "answer" in self.state.setup.protocol.role_of(seat).sees
         held = answers(self.state)[seat] if sees_answer else None
@@ -269,9 +289,13 @@ class _Position:
             verdicts = tuple(self.context.runner.run(judge(transcript.case())) for judge in arena.judges)  # type: ignore[arg-type]
         rules = {name: arena.rules[name] for name in self.context.criteria}
         rewards = pay(arena.protocol, rules, record(self.state, transcript, verdicts))
-        if not np.isfinite(rewards.values).all():
+        for seat, row in zip(rewards.seats, rewards.status, strict=True):
+            for criterion, status in zip(rewards.criteria, row, strict=True):
+                self.context.paid.setdefault((seat, criterion), set()).add(status == "ok")
+        known = np.isfinite(rewards.values)
+        if not known.any(axis=0).all() or any("error" in row for row in rewards.status):
             raise UserError(f"criterion not known at the end {self.information()!r}: {rewards.status}")
-        return rewards.values
+        return np.where(known, rewards.values, 0.0)
 
     def information(self) -> str:
         return " ".join(f"{event.seat}:{event.text}" for event in self.state.events)

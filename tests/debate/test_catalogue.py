@@ -12,6 +12,7 @@ import pytest
 from debate.agents.agent import Agent
 from debate.agents.language import LanguageSpeaker
 from debate.agents.scripted import ScriptedSpeaker, random_legal
+from debate.bridge import as_game
 from debate.cli import main
 from debate.engines.nano.engine import nano_completer
 from debate.engines.nano.model import load_model, state_of
@@ -331,6 +332,28 @@ def test_the_judge_of_a_recursive_debate_is_asked_about_the_leaf():
     (episode,) = run(arena, ScriptedSpeaker(find_example("recursive_debate")))
     assert "Lungs need air." in cases[0].question and cases[0].options == ("holds", "fails")
     assert episode.rewards.values[:, 0].tolist() == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", [n for n in shipped() if load_protocol(n).finite])
+def test_what_calls_itself_finite_is_a_game_that_can_be_solved(name):
+    protocol = small(name)
+    paid = [c for c in protocol.rewards if c.rule not in ("validity", "log_score")]
+    game = as_game(arena_of(name, protocol), [c.name for c in paid]).game
+    payoffs = game.expected_payoffs(game.uniform_policy())
+    assert np.isfinite(payoffs).all()
+    for k, criterion in enumerate(paid):
+        if criterion.utility == "zero_sum":
+            assert payoffs[:, k].sum() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_value_of_a_step_that_is_honest_and_accepted():
+    """Alice says 3/4, Bob accepts: the output is 1 three times of four. Vera is paid nothing, at no end."""
+    protocol = load_protocol("doubly_efficient", {"steps": 1})
+    compiled = as_game(arena_of("doubly_efficient", protocol), ["output"])
+    say = {"alice": "0.75", "bob": "accept", "vera": "holds"}
+    seats = {name: seat for name, (seat, _) in compiled.positions.items()}
+    policy = {s: {a: float(a == say[seats[s]]) for a in choices(state)} for s, (_, state) in compiled.positions.items()}
+    assert compiled.game.expected_payoffs(policy)[:, 0].tolist() == [0.5, -0.5, 0.0]
 
 
 @pytest.mark.slow
