@@ -63,6 +63,7 @@ class Recorder:
         backend.run = self.run
 
     async def run(self, asks: Sequence[Ask], deliver: Deliver) -> None:
+        """Keeps the wave, passes it on, and counts what the cache held."""
         self.waves.append(list(asks))
         hits = [0]
 

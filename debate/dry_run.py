@@ -53,12 +53,12 @@ def per_match(recipe: Recipe, arena: ArenaSpec) -> tuple[int, int]:
     """(model calls, most sampled tokens) of one match."""
     calls = tokens = 0
     if isinstance(arena.protocol, GameProtocol):
-        models = any(recipe.agent(name).learns for name in arena.seats.values())
+        models = any(recipe.agent(name).speaks for name in arena.seats.values())
         return (arena.protocol.longest_game,) * 2 if models else (0, 0)
     for slot in arena.protocol.longest():
         for seat in slot.seats if slot.kind != "chance" else ():
             agent = recipe.agent(arena.seats[seat])
-            if agent.learns:
+            if agent.speaks:
                 calls += 1
                 limit = slot.tokens or int(agent.options.get("max_tokens", DEFAULT_TOKENS))
                 tokens += 1 if slot.kind in ("choice", "decision") else limit
@@ -68,4 +68,9 @@ def per_match(recipe: Recipe, arena: ArenaSpec) -> tuple[int, int]:
 def _verdicts(protocol: DebateProtocol, arena: ArenaSpec) -> int:
     if protocol.decision.by != "judge":
         return 0
-    return sum(2 if judge.options.get("swap") else 1 for judge in arena.judges if judge.kind == "llm")
+    return sum(
+        (2 if judge.options.get("swap") else 1)
+        * (judge.options.get("samples", 1) if judge.options.get("read", "logprobs") != "logprobs" else 1)
+        for judge in arena.judges
+        if judge.kind == "llm"
+    )

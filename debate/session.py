@@ -21,6 +21,7 @@ from debate.logging import Sink, sinks
 from debate.play import Arena, play
 from debate.progress import Progress, Silent
 from debate.recipe import ArenaSpec, Recipe, build_arena
+from debate.recipes.engines import untrained
 from debate.run.folder import RunFolder
 from debate.run.store import Store
 from debate.transcript import Episode, Match
@@ -345,6 +346,8 @@ def open_session(
         )
         session.restore()
         session.read_marks()
+        for told in untrained(recipe):
+            session.progress.say(told)
         session.sinks = sinks(recipe.logging, folder)
         try:
             yield session

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from debate.errors import UserError
 from debate.reader import Fields
+
+if TYPE_CHECKING:
+    from debate.recipes.specs import Recipe
 
 JUDGE_ENGINES = ("hf", "vllm", "openai")
 MODES = ("logprobs", "votes", "confidence")
@@ -93,3 +96,17 @@ def judge_engine(fields: Fields) -> dict[str, Any]:
     if engine == "openai" and options["read"] == "logprobs":
         raise fields.error("read", "an OpenAI-compatible endpoint does not score options; expected votes or confidence")
     return options
+
+
+def untrained(recipe: Recipe) -> list[str]:
+    """What must be said of agents in seats that are trained whose engine cannot be."""
+    told = []
+    for arena in recipe.arenas:
+        seats = [s for s in arena.seats if arena.protocol.role_of(s).trained]
+        for name in dict.fromkeys(arena.seats[seat] for seat in seats):
+            if recipe.agent(name).kind == "openai":
+                told.append(
+                    f"note: agent {name} plays in arena {arena.name} and is not trained: an OpenAI-compatible endpoint "
+                    "takes no weights (kind: vllm trains)"
+                )
+    return told

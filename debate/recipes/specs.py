@@ -48,6 +48,11 @@ class AgentSpec:
     family: str = ""
 
     @property
+    def speaks(self) -> bool:
+        """Whether a language model speaks for it."""
+        return self.kind not in ("scripted", "human")
+
+    @property
     def learns(self) -> bool:
         """Whether its weights can be trained."""
         return self.kind in ("nano", "hf", "vllm")

@@ -15,6 +15,7 @@ Keys are idempotent. Putting a key that is there already changes nothing: the fi
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -283,10 +284,11 @@ class Store:
         return None if body is None else codec.decode_completion(body, f"{self.path}: completion {key}")
 
     def completions_cost(self) -> Cost:
-        """What all stored answers cost when they were paid for."""
+        """What all stored answers cost when they were paid for; dollars are NaN where a price was not known."""
         parts = ", ".join(f"total(json_extract(body, '$.cost[{k}]'))" for k in range(4))
-        calls, prompt_tokens, tokens, usd = self._rows(f"SELECT {parts} FROM completions")[0]
-        return Cost(int(calls), int(prompt_tokens), int(tokens), float(usd))
+        unknown = "sum(json_extract(body, '$.cost[3]') IS NULL)"
+        calls, prompt_tokens, tokens, usd, free = self._rows(f"SELECT {parts}, {unknown} FROM completions")[0]
+        return Cost(int(calls), int(prompt_tokens), int(tokens), math.nan if free else float(usd))
 
     def events(self, kind: str, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         """Rows of the log of one kind with their keys, in the order they were appended."""

@@ -8,7 +8,7 @@ and are exceeded by at most what was under way.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from debate.transcript import Episode
@@ -60,7 +60,8 @@ class Meter:
         """
         spent, more = self.spent(), {"calls": calls, "tokens": tokens}
         for name, limit in self.limits.items():
-            if spent[name] >= limit or spent[name] + more.get(name, 0) > limit:
+            # Not "≥": what is not known (NaN: a model without a price) is not below any limit.
+            if not spent[name] < limit or spent[name] + more.get(name, 0) > limit:
                 raise BudgetSpent(name, limit, spent[name])
 
     def count(self, answers: Iterable[Completion]) -> None:
@@ -82,11 +83,29 @@ class MeteredCompleter:
         Raises:
             BudgetSpent: before any call is made.
         """
-        longest = sum(0 if request.choices else request.sampling.max_tokens for request in requests)
-        self.meter.check(len(requests), longest)
+        self._check(requests)
         answers = await self.inner(requests)
         self.meter.count(answers)
         return answers
+
+    def _check(self, requests: Sequence[Request]) -> None:
+        longest = sum(0 if request.choices else request.sampling.max_tokens for request in requests)
+        self.meter.check(len(requests), longest)
+
+    @property
+    def each(self) -> Callable[[Sequence[Request]], AsyncIterator[tuple[int, Completion]]] | None:
+        """Answers as they come, where the engine gives them so (see `debate.run.cache`); None where it does not."""
+        inner = getattr(self.inner, "each", None)
+        if inner is None:
+            return None
+
+        async def counted(requests: Sequence[Request]) -> AsyncIterator[tuple[int, Completion]]:
+            self._check(requests)
+            async for i, answer in inner(requests):
+                self.meter.count([answer])
+                yield i, answer
+
+        return counted
 
 
 def episode_cost(episode: Episode, policies: Iterable[str]) -> Cost:

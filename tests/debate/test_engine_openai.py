@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import time
 from collections import Counter
@@ -307,3 +308,114 @@ def test_a_judge_by_votes_and_an_outage_that_is_no_verdict() -> None:
         assert Counter(body["seed"] for body in server.bodies) == {0: 4, 1: 4, 2: 4}
     with pytest.raises(EngineUnavailable):
         asyncio.run(judge.judge_many(cases))
+
+
+# --- a whole run ----------------------------------------------------------------------------------------------------
+
+RECIPE = """\
+name: served
+trust: unblessed
+agents:
+  ada: &speaker {{kind: openai, model: small, url: "{url}", key: SOME_KEY, timeout: 2, attempts: 4, concurrency: 4,
+                  prices: prices.yaml, max_tokens: 16}}
+  ben: *speaker
+arenas:
+  debate:
+    protocol: debate_simultaneous
+    parameters: {{rounds: 2, words: 20, tokens: 8, judge_sees: [question, public]}}
+    seats: {{A: ada, B: ben}}
+    judge: {{kind: llm, engine: openai, model: referee, url: "{url}", key: SOME_KEY, read: votes, samples: 3,
+             prices: {{input: 1, output: 2}}}}
+    data: {{path: questions.jsonl}}
+training: {{updates: 0, groups: 1, group_size: 2, baseline: group}}
+league: {{questions: 1}}
+tournament: {{questions: 2, resamples: 10}}
+evaluation: {{questions: 4}}
+"""
+
+
+def answering(body: dict[str, Any]) -> dict[str, Any]:
+    answer = chat_answer(body)
+    if body["model"] == "referee":
+        answer["choices"][0]["message"]["content"] = '{"reason": "clear", "answer": "A"}'
+    return answer
+
+
+def test_a_run_over_a_bad_server_that_dies_is_resumed_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from debate.cli import main
+    from debate.run.folder import RunFolder
+
+    monkeypatch.setenv("SOME_KEY", KEY)
+    monkeypatch.setattr("debate.engines.openai.limits.Retry.delay", lambda *a, **k: 0.01)
+    rows = [{"id": f"q{i}", "question": f"{i}?", "options": ["yes", "no"], "label": 0} for i in range(40)]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "prices.yaml").write_text("small: {input: 0.5, output: 2.0}\n")
+    good: Counter[str] = Counter()
+
+    def faults(dies: int) -> Any:
+        def plan(n: int, body: dict[str, Any]) -> Any:
+            if n >= dies:
+                return "reset"
+            fault = {1: "reset", 3: ("status", 500, {}, f"boom {KEY}"), 5: "truncate", 7: "garbage"}.get(n % 11)
+            if fault is None:
+                good[json.dumps([body["model"], body["messages"], body["seed"]])] += 1
+            return fault
+
+        return plan
+
+    out = tmp_path / "run"
+    with FaultServer(faults(dies=25), answering) as server:
+        port = int(server.url.split(":")[2].split("/")[0])
+        (tmp_path / "recipe.yaml").write_text(RECIPE.format(url=server.url))
+        assert main(["train", str(tmp_path / "recipe.yaml"), "--out", str(out)]) == 1
+    shown = capfd.readouterr()
+    assert "attempt 4 of 4" in shown.err and "ada plays in arena debate and is not trained" in shown.out + shown.err
+    with FaultServer(faults(dies=10**9), answering, port=port):
+        assert main(["train", str(tmp_path / "recipe.yaml"), "--out", str(out), "--resume"]) == 0
+    run = RunFolder.open(out)
+    assert run.read_summary()["failures"] == {}
+    with run.store(read_only=True) as store:
+        episodes = list(store.episodes())
+        cost = store.completions_cost()
+    assert episodes and all(e.failure is None for e in episodes)
+    assert set(good.values()) == {1}, "an answer was paid for twice"
+    asked = {"small": 0, "referee": 0} | Counter(json.loads(key)[0] for key in good)
+    assert cost.calls == sum(asked.values())
+    dollars = asked["small"] * (10 * 0.5 + 4 * 2) + asked["referee"] * (10 * 1 + 4 * 2)
+    assert cost.usd == pytest.approx(dollars / 1e6)
+    shown_too = capfd.readouterr()
+    assert KEY not in shown.out + shown.err + shown_too.out + shown_too.err
+    assert all(KEY.encode() not in path.read_bytes() for path in out.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("judge.read=logprobs", "does not score"),
+        ("judge.url=ftp://x", "http"),
+        ("agent.api_key=sk-1", "does not belong into a recipe"),
+        ("agent.extra={model: x}", "set by the engine"),
+        ("agent.prices={input: cheap}", "US dollars"),
+        ("agent.key=NO_SUCH_KEY", "NO_SUCH_KEY is not set"),
+    ],
+)
+def test_a_recipe_that_cannot_be_served_says_what_is_wrong(
+    change: str, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from debate.cli import main
+
+    monkeypatch.setenv("SOME_KEY", KEY)
+    (tmp_path / "questions.jsonl").write_text(
+        "".join(
+            json.dumps({"id": f"q{i}", "question": f"{i}?", "options": ["yes", "no"], "label": 0}) + "\n"
+            for i in range(40)
+        )
+    )
+    (tmp_path / "prices.yaml").write_text("small: {input: 0.5, output: 2.0}\n")
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(url="http://127.0.0.1:9/v1"))
+    where = "arenas.debate.judge" if change.startswith("judge.") else "agents.ada"
+    setting = f"{where}.{change.split('.', 1)[1]}"
+    assert main(["train", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "o"), "--set", setting]) == 2
+    assert what in capsys.readouterr().err
