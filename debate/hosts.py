@@ -58,17 +58,22 @@ class VllmHost(AdapterEngine):
             eager=options["eager"],
             seeded=options["seeded"],
         )
-        self.completer = vllm_completer(
-            model,
-            self._folder,
-            settings,
-            self._spec,
-            mode=options["mode"],
-            url=options["url"],
-            key=options["key"],
-            timeout=options["timeout"],
-            concurrency=options["concurrency"],
-        )
+        try:
+            self.completer = vllm_completer(
+                model,
+                self._folder,
+                settings,
+                self._spec,
+                mode=options["mode"],
+                url=options["url"],
+                key=options["key"],
+                timeout=options["timeout"],
+                concurrency=options["concurrency"],
+            )
+        except BaseException:
+            if self._own and not (self._folder / "server.log").exists():  # the log says why it did not start
+                shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     @cached_property
     def host(self) -> Any:

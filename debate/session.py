@@ -21,7 +21,7 @@ from debate.logging import Sink, sinks
 from debate.play import Arena, play
 from debate.progress import Progress, Silent
 from debate.recipe import ArenaSpec, Recipe, build_arena
-from debate.recipes.engines import untrained
+from debate.recipes.engines import check_engines, untrained
 from debate.run.folder import RunFolder
 from debate.run.store import Store
 from debate.transcript import Episode, Match
@@ -374,7 +374,8 @@ def _check_size(recipe: Recipe, questions: Mapping[str, tuple[Sequence[Any], Seq
 
 
 def _check_devices(recipe: Recipe) -> None:
-    """Refuses a device that is not there before a folder is made for the run."""
+    """Refuses a device or an engine that is not there before a folder is made for the run."""
+    check_engines(recipe)
     wanted = {str(agent.options.get("device", "cpu")) for agent in recipe.agents}
     wanted |= {str(judge.options.get("device", "cpu")) for arena in recipe.arenas for judge in arena.judges}
     if wanted != {"cpu"}:

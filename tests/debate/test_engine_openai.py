@@ -419,3 +419,4 @@ def test_a_recipe_that_cannot_be_served_says_what_is_wrong(
     setting = f"{where}.{change.split('.', 1)[1]}"
     assert main(["train", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "o"), "--set", setting]) == 2
     assert what in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

@@ -54,6 +54,18 @@ def key_named(variable: str) -> str:
     return key
 
 
+def check_url(url: str) -> None:
+    """Checks a base URL.
+
+    Raises:
+        UserError: not an http(s) URL, or one with a key in it.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"expected a URL that starts with http:// or https://, got {url!r}")
+    if "@" in url.split("/")[2]:
+        raise UserError("a key or password does not belong into the URL; name an environment variable")
+
+
 @dataclass
 class _Connections:
     """What calls of one event loop share."""
@@ -100,10 +112,7 @@ class Endpoint:
         secret: str = "",
         down: Callable[[], bool] | None = None,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise UserError(f"url: expected one that starts with http:// or https://, got {url!r}")
-        if "@" in url.split("/")[2]:
-            raise UserError("url: a key or password does not belong into the URL; name an environment variable")
+        check_url(url)
         if concurrency < 1 or timeout <= 0:
             raise UserError(f"expected concurrency ≥ 1 and timeout > 0, got {concurrency} and {timeout}")
         self.url = url.rstrip("/")

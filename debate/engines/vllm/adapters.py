@@ -46,7 +46,7 @@ def check_rank(rank: int) -> None:
         UserError: it cannot; the message names those it can.
     """
     if rank not in RANKS:
-        raise UserError(f"lora_rank: vLLM serves adapters of rank {', '.join(map(str, RANKS))}, got {rank}")
+        raise UserError(f"vLLM serves adapters of rank {', '.join(map(str, RANKS))}, got {rank}")
 
 
 def check_servable(policy: str, state: Mapping[str, Any], spec: AdapterSpec) -> None:
