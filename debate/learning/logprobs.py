@@ -163,8 +163,9 @@ def unit_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """Log-probability and entropy of every unit, both [U], differentiable.
 
-    A speech token has its log-softmax over the vocabulary; a pick the log-softmax over its choices of their summed
-    log-probabilities, and the entropy of that distribution.
+    A speech token has its log-softmax over the vocabulary, its logits divided by the temperature. A pick has the
+    log-softmax over its choices of the model's own summed log-probabilities divided by the temperature, as agents pick
+    (`debate.agents.language`), and the entropy of that distribution.
 
     Args:
         model: a transformers causal language model (`get_decoder`, `get_output_embeddings`).
@@ -203,6 +204,8 @@ def _chunked_scores(model: Any, tensors: BatchTensors, temperature: float, chunk
     bounds = [*range(0, len(hidden), chunk), len(hidden)]
     cuts = torch.searchsorted(tensors.term_source, torch.tensor(bounds, device=hidden.device)).tolist()
     terms, entropies = [], []
+    picked = torch.ones(len(tensors.term_source), dtype=torch.bool, device=hidden.device)
+    picked[tensors.speech_term] = False
     for i in range(len(bounds) - 1):
         source = tensors.term_source[cuts[i] : cuts[i + 1]] - bounds[i]
         inputs = (
@@ -210,6 +213,7 @@ def _chunked_scores(model: Any, tensors: BatchTensors, temperature: float, chunk
             hidden[bounds[i] : bounds[i + 1]],
             source,
             tensors.term_target[cuts[i] : cuts[i + 1]],
+            picked[cuts[i] : cuts[i + 1]],
             temperature,
         )
         if many and torch.is_grad_enabled():
@@ -222,10 +226,21 @@ def _chunked_scores(model: Any, tensors: BatchTensors, temperature: float, chunk
     return torch.cat([*terms, nothing]), torch.cat([*entropies, nothing])
 
 
-def _score(model: Any, hidden: Tensor, source: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of terms [z] and entropies of sources [m] from hidden states [m, H]."""
+def _score(
+    model: Any, hidden: Tensor, source: Tensor, target: Tensor, picked: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of terms [z] and entropies of sources [m] from hidden states [m, H].
+
+    Terms of picks (`picked` [z]) are the model's own log-probabilities divided by the temperature.
+    """
     import torch
 
-    logprobs = torch.log_softmax(head_logits(model, hidden, temperature), dim=-1)
+    logits = head_logits(model, hidden, 1.0)
+    logprobs = torch.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
     entropy = -(logprobs.exp() * logprobs).sum(-1)
-    return logprobs.reshape(-1).index_select(0, source * logprobs.shape[1] + target), entropy
+    place = source * logprobs.shape[1] + target
+    values = logprobs.reshape(-1).index_select(0, place)
+    if temperature != 1.0 and bool(picked.any()):
+        own = torch.log_softmax(logits, dim=-1).reshape(-1).index_select(0, place)
+        values = torch.where(picked, own / temperature, values)
+    return values, entropy

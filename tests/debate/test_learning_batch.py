@@ -156,6 +156,28 @@ def test_temperature_is_the_one_sampling_used():
     assert got.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
+def test_picks_of_several_tokens_have_the_temperature_that_agents_pick_with():
+    """softmax over choices of (summed log-probability / T), not of sums of tempered tokens."""
+    from debate.agents.language import softmax
+
+    model, choices, temperature = tiny_model(), ((3, 4), (5, 6, 7), (8,)), 3.0
+
+    def summed(tokens):
+        logits = model(torch.tensor([[1, 2, *tokens]])).logits[0].log_softmax(-1)
+        return sum(logits[1 + i, token].item() for i, token in enumerate(tokens))
+
+    expected = softmax([summed(tokens) / temperature for tokens in choices])
+    for option, tokens in enumerate(choices):
+        turn = Turn(
+            "A", "debater", "s", 0, "alice-v0", "", option=option, prompt_tokens=(1, 2), tokens=tokens,
+            logprobs=(0.0,), choices=choices,
+        )  # fmt: skip
+        tensors = to_tensors(TokenBatch.from_samples([make_sample([turn])], [1.0]))
+        got, entropy = unit_logprobs(model, tensors, temperature=temperature)
+        assert got.exp().item() == pytest.approx(expected[option], abs=1e-5)
+        assert entropy.item() == pytest.approx(-sum(p * np.log(p) for p in expected), abs=1e-5)
+
+
 def test_layout_masks_prompts_and_starts_rows_where_fresh():
     turns = [
         Turn("A", "d", "s", 0, "alice-v0", "", prompt_tokens=(1, 2), tokens=(3, 4), logprobs=(-1.0, -2.0)),
