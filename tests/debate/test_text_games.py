@@ -185,6 +185,20 @@ def test_other_games_play_too(capsys):
     assert "player3: nano-v0" in capsys.readouterr().out
 
 
+def test_tournaments_of_text_games_swap_the_seats(tmp_path, capsys):
+    recipe = tmp_path / "poker.yaml"
+    recipe.write_text(
+        """
+name: poker
+agents: {fair: {kind: scripted, script: random_legal}, other: {kind: scripted, script: random_legal}}
+arenas: {poker: {protocol: "openspiel:kuhn_poker", data: {adapter: deals, limit: 20}}}
+tournament: {format: round_robin, questions: 20, resamples: 20}
+"""
+    )
+    assert main(["tournament", str(recipe), "--out", str(tmp_path / "run")]) == 0
+    assert "40 matches, 0 failed" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "name, says",
     [
@@ -214,6 +228,16 @@ def test_exact_nash_conv_of_smollm2_is_openspiels():
     ours = games.nash_conv(compiled.game, policy.probabilities)
     assert ours == pytest.approx(theirs(KUHN, policy.probabilities), abs=1e-9)
     assert 0.01 < ours < 4
+    # A protocol of our own: the evidence debate, with the model's log-probabilities of the weights.
+    from judges.judges.evidence import NaiveEvidenceJudge
+
+    protocol = load_protocol("evidence_debate", {"k": 1})
+    questions = load_questions({"adapter": "evidence", "n": 4, "split": "test", "limit": 2}, 0)
+    debate = Arena("e", protocol, {q.id: q for q in questions}, (NaiveEvidenceJudge(),), {"win": make_rule("win")})
+    compiled = as_game(debate, ["win"])
+    policy = asyncio.run(policy_of(compiled, dict.fromkeys("AB", agent)))
+    assert 0 <= games.nash_conv(compiled.game, policy.probabilities) <= 4
+    assert 0 < policy.illegal_mass < 1
 
 
 # --- protocols of our own, registered with OpenSpiel
