@@ -1,10 +1,11 @@
 """What assigns credit to one agent's play, with everything it remembers: baseline, critic, multipliers, plan values.
 
 1. Rewards against their baseline, scalarised, process rewards added (`credit.assign_credit`): one number an episode.
-2. Below the episode, a critic that has seen a batch credits turns or plans instead (`turn_credit`); until then
+2. Criteria that are tied to turns make each turn's advantage its own (`tied`).
+3. Below the episode, a critic that has seen a batch credits turns or plans instead (`turn_credit`); until then
    step 1 stands. The critic is fitted after it was read, so no reward is part of its own baseline.
-3. Plan moves of an agent that explores are pulled to plans of high value (`plans`).
-4. Multipliers, baseline and memories learn from the batch, after it was credited.
+4. Plan moves of an agent that explores are pulled to plans of high value (`plans`).
+5. Multipliers, baseline and memories learn from the batch, after it was credited.
 """
 
 from __future__ import annotations
@@ -16,12 +17,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from debate.learning.baselines import Baseline
-from debate.learning.credit import UTILITY, Credit, CreditConfig, assign_credit, reward_matrix
+from debate.learning.baselines import Baseline, EmaBaseline, codes
+from debate.learning.credit import (
+    UTILITY,
+    BatchStep,
+    Credit,
+    CreditConfig,
+    assign_credit,
+    normalise_over_batch,
+    reward_matrix,
+)
 from debate.learning.critic import TurnCritic
 from debate.learning.plans import PlanGuide, offered
 from debate.learning.samples import Sample
 from debate.learning.scalarisers import Combination, Drawn, Lagrangian, Utility, weight_vector, weighted_sum, without
+from debate.learning.tied import Mask, earned, tied_advantages
 from debate.learning.turn_credit import plan_turns, turn_columns
 from debate.protocol.spec import DebateProtocol
 from debate.recipes.learning import CreditSpec
@@ -99,7 +109,10 @@ class CreditAssigner:
         if not samples:
             return Assigned(credit.advantages, credit, log)
         advantages: Sequence[Array] | Array = credit.advantages
-        if self.spec.estimator == "gae":
+        masks = earned(samples, self.protocols, {n for n, w in self.weights.items() if w and n not in levels})
+        if masks is not None:
+            advantages = self._tied(samples, credit, masks, levels, frozen)
+        elif self.spec.estimator == "gae":
             found, log["explained"] = self._below(samples, states(samples), credit, levels, frozen)
             advantages = advantages if found is None else found
         if self.guide is not None:
@@ -114,6 +127,34 @@ class CreditAssigner:
             names = [constraint.criterion for constraint in self.scalariser.constraints]
             log["multiplier"] = dict(zip(names, moved, strict=True))
         return Assigned(advantages, credit, log)
+
+    def _tied(
+        self,
+        samples: Sequence[Sample],
+        credit: Credit,
+        masks: Sequence[Sequence[Mask]],
+        levels: Mapping[str, float],
+        frozen: Collection[str],
+    ) -> list[Array]:
+        """Each turn's advantage from the criteria that it earns; process rewards are every turn's."""
+        rewards, criteria = reward_matrix(samples)
+        final = [c for c, name in enumerate(criteria) if name not in self.process]
+        names = tuple(criteria[c] for c in final)
+        scalariser = self._scalariser(samples, frozen)
+        assert not isinstance(scalariser, Utility)  # refused when the run begins
+        places = codes([sample.place for sample in samples])
+        step: BatchStep = "scale" if isinstance(self.baseline, EmaBaseline) else "normalise"
+
+        def combine(columns: Array) -> Array:
+            mixed = scalariser.combine(columns[:, final], rewards[:, final], names)
+            return normalise_over_batch(mixed, places, step, CreditConfig().epsilon)
+
+        found = tied_advantages(credit.normalised, masks, combine)
+        for name, weight in levels.items():
+            if weight:
+                part = weight * credit.normalised[:, criteria.index(name)]
+                found = [own + p if np.isfinite(p) else own for own, p in zip(found, part, strict=True)]
+        return found
 
     def _scalariser(self, samples: Sequence[Sample], frozen: Collection[str]) -> Combination | Utility:
         """The scalariser of a batch: where preferences were told, each sample's own weights."""

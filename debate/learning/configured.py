@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from debate.errors import UserError
 from debate.learning.assigner import CreditAssigner
 from debate.learning.baselines import Baseline, EmaBaseline, GroupBaseline
 from debate.learning.plans import PlanGuide
@@ -15,6 +16,7 @@ from debate.learning.scalarisers import (
     Linear,
     Utility,
 )
+from debate.learning.tied import tied_criteria
 from debate.recipes.specs import AgentSpec, Recipe
 from judges.process import anneal
 
@@ -23,9 +25,17 @@ def credit_assigner(recipe: Recipe, agent: str) -> CreditAssigner:
     """What assigns credit to an agent, as its run begins.
 
     Raises:
-        UserError: an anchor for plans that cannot be read.
+        UserError: an anchor for plans that cannot be read, or criteria tied to turns that cannot be credited so.
     """
     spec = recipe.agent(agent)
+    arenas = [arena for arena in recipe.arenas if agent in arena.seats.values()]
+    for arena in arenas:
+        tied = tied_criteria(arena.protocol, spec.weights)
+        if tied and (recipe.training.credit.estimator != "role_baseline" or spec.scalariser.kind != "linear"):
+            raise UserError(
+                f"agent {agent}: {', '.join(tied)} of protocol {arena.protocol.name} is earned by single turns: "
+                "expected training.credit.estimator: role_baseline and a linear scalariser, or no weight for it"
+            )
     process = {
         name: anneal({"start": p.weight, "steps": p.until, "shape": p.shape, "hold": p.hold})
         for name, p in recipe.training.process.items()
@@ -36,7 +46,7 @@ def credit_assigner(recipe: Recipe, agent: str) -> CreditAssigner:
         baseline(recipe),
         recipe.training.credit,
         process,
-        {arena.protocol.name: arena.protocol for arena in recipe.arenas if agent in arena.seats.values()},
+        {arena.protocol.name: arena.protocol for arena in arenas},
         PlanGuide(spec.explore) if spec.explore is not None else None,
     )
 

@@ -249,14 +249,15 @@ def _rewards(top: Fields, roles: tuple[Role, ...]) -> tuple[Criterion, ...]:
     criteria = []
     for name, fields in top.children("rewards"):
         rule = fields.take("rule", str, name, RULES)
-        params = {key: fields.ignore(key) for key in fields.data if key not in ("rule", "utility", "roles")}
+        params = {key: fields.ignore(key) for key in fields.data if key not in ("rule", "utility", "roles", "turns")}
         utility = fields.take("utility", str, "general_sum", UTILITIES)
         paid = fields.strings("roles", [], [role.name for role in roles])
+        turns = fields.strings("turns", [])
         try:
             make_rule(rule, **params)
         except ValueError as error:
             raise fields.error("", str(error)) from None
-        criteria.append(Criterion(name, rule, params, utility, paid))
+        criteria.append(Criterion(name, rule, params, utility, paid, turns))
     if not criteria:
         raise top.error("rewards", "expected at least one criterion")
     return tuple(criteria)

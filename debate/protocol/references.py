@@ -53,6 +53,9 @@ def referred(protocol: DebateProtocol) -> Iterator[tuple[str, str]]:
             yield slot.recall, f"{where}: recall"
     if protocol.decision.voters:
         yield protocol.decision.voters, "decision.voters"
+    for criterion in protocol.rewards:
+        for phase in criterion.turns:
+            yield phase, f"rewards.{criterion.name}.turns"
 
 
 def conditions(protocol: DebateProtocol) -> Iterator[tuple[Condition, str]]:

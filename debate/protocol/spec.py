@@ -226,7 +226,8 @@ class Decision:
 class Criterion:
     """One coordinate of the reward: its rule, the rule's parameters, its declared utility, and who is paid.
 
-    `roles` are the roles it is paid to; empty = all.
+    `roles` are the roles it is paid to; empty = all. `turns` are the phases whose turns earn it; empty = every turn of
+    the match.
     """
 
     name: str
@@ -234,6 +235,7 @@ class Criterion:
     params: Mapping[str, Any] = field(default_factory=dict)
     utility: Utility = "general_sum"
     roles: tuple[str, ...] = ()
+    turns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
