@@ -29,6 +29,7 @@ from debate.learning.credit import (
 )
 from debate.learning.critic import TurnCritic
 from debate.learning.plans import PlanGuide, offered
+from debate.learning.quantile_critic import QuantileCritic
 from debate.learning.samples import Sample
 from debate.learning.scalarisers import Combination, Drawn, Lagrangian, Utility, weight_vector, weighted_sum, without
 from debate.learning.tied import Mask, earned, tied_advantages
@@ -78,7 +79,7 @@ class CreditAssigner:
     process: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
     protocols: Mapping[str, DebateProtocol] = field(default_factory=dict)
     guide: PlanGuide | None = None
-    critics: dict[str, TurnCritic] = field(default_factory=dict)
+    critics: dict[str, TurnCritic | QuantileCritic] = field(default_factory=dict)
 
     def assign(self, samples: Sequence[Sample], states: States, update: int, frozen: Collection[str] = ()) -> Assigned:
         """Advantages of N samples; everything is read first and learns from the batch afterwards.
@@ -200,7 +201,7 @@ class CreditAssigner:
         )
         explained: dict[str, float] = {}
         for k, key in keys.items():
-            critic = self.critics.setdefault(key, TurnCritic(states.shape[1], names, self.spec.ridge))
+            critic = self.critics.setdefault(key, _critic(self.spec, states.shape[1], names))
             measured = critic.fit(states[level == k], found.returns[level == k])
             explained |= {name if k == 0 else f"{name} (plans)": value for name, value in measured.items()}
         if not fitted:
@@ -261,10 +262,18 @@ class CreditAssigner:
         self.critics = {}
         for key, saved in meta["critics"].items():
             mine = {k.removeprefix(f"{key}/"): v for k, v in arrays.items() if k.startswith(f"{key}/")}
-            critic = TurnCritic(len(mine["weights"]) - 1, tuple(saved["criteria"]), saved["ridge"])
+            width = mine["weights"].shape[1 if self.spec.quantiles else 0] - 1
+            critic = _critic(self.spec, width, tuple(saved["criteria"]))
             critic.load_state(mine, saved)
             self.critics[key] = critic
         if isinstance(self.scalariser, Lagrangian):
             self.scalariser.load(meta["scalariser"])
         if self.guide is not None:
             self.guide.load(meta["guide"])
+
+
+def _critic(spec: CreditSpec, width: int, names: tuple[str, ...]) -> TurnCritic | QuantileCritic:
+    """A fresh critic as the recipe wants it."""
+    if spec.quantiles:
+        return QuantileCritic(width, names, spec.quantiles, ridge=spec.ridge)
+    return TurnCritic(width, names, spec.ridge)

@@ -35,6 +35,7 @@ class CreditSpec:
         ridge: how strongly the critic is held at what earlier batches taught it, in turns.
         candidates: "branch": continuations compared at a turn, the one that was played included.
         turns: "branch": turns of each seat that are played on from; 0 = all.
+        quantiles: the critic predicts so many quantiles of each criterion's return; 0 = its mean.
     """
 
     level: Level = "episode"
@@ -45,6 +46,7 @@ class CreditSpec:
     ridge: float = 10.0
     candidates: int = 4
     turns: int = 0
+    quantiles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ def read_credit(fields: Fields) -> CreditSpec:
         under.above("ridge", 10.0) if estimator == "gae" else 10.0,
         under.positive("candidates", 4, least=2) if estimator == "branch" else 4,
         under.positive("turns", 0, least=0) if estimator == "branch" else 0,
+        under.positive("quantiles", 0, least=0) if estimator == "gae" else 0,
     )
     under.done()
     return spec

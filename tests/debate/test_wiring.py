@@ -69,6 +69,7 @@ WAYS = {
         "agents.bob.explore={kind: pikl, prior: anchor.json}",
         *PLANS,
     ],
+    "quantiles": ["training.credit={level: turn, estimator: gae, quantiles: 4}"],
     "branches": [
         "training.credit={level: turn, estimator: branch, candidates: 3, turns: 1}",
         "training.group_size=1",
@@ -182,6 +183,11 @@ def test_turns_are_credited_by_a_critic_that_is_stored_beside_the_weights(runs):
     for mean, multiplier in zip(truth, multipliers, strict=True):  # a floor that nobody can reach: it only ever grows
         expected += 0.5 * (1.5 - mean)
         assert multiplier == pytest.approx(expected)
+
+
+def test_a_critic_may_predict_quantiles(runs):
+    kept = RunFolder.open(runs("quantiles")).checkpoints.snapshot("bob-v3").arrays
+    assert kept["critic/evidence_debate/turn/weights"].shape == (3, 65, 4)
 
 
 def test_process_weights_end_exactly_at_zero(runs):
