@@ -17,12 +17,12 @@ _INVALID = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # C0 and C1
 _NEWLINES = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _SUSPECT = re.compile(r"[<\[\uff1c‹〈&|]")
 _CONTROL = re.compile(
-    r"<\s{0,5}[|｜][^<>\n]{0,80}[|｜]\s{0,5}>"
+    r"[<＜]\s{0,5}[|｜][^<>＜＞\n]{0,80}[|｜]\s{0,5}[>＞]"
     r"|<\s{0,5}/?\s{0,5}(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|im_start|im_end)\s{0,5}>"
     r"|<<\s{0,5}/?\s{0,5}sys\s{0,5}>>|\[\s{0,5}/?\s{0,5}inst\s{0,5}\]",
     re.IGNORECASE,
 )
-_INERT = str.maketrans({"<": "‹", ">": "›", "|": "¦", "｜": "¦", "[": "(", "]": ")"})
+_INERT = str.maketrans({"<": "‹", "＜": "‹", "＞": "›", ">": "›", "|": "¦", "｜": "¦", "[": "(", "]": ")"})
 _WORD = re.compile(r"\S+")
 
 
