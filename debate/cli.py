@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     play.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the protocol")
     play.set_defaults(run=_play)
 
-    protocols = commands.add_parser("protocols", help="list, show or check protocols")
+    protocols = commands.add_parser("protocols", help="list, show, check or draw protocols")
     protocols.set_defaults(run=_protocols_list)
     actions = protocols.add_subparsers(metavar="ACTION")
     actions.add_parser("list", help="the shipped protocols").set_defaults(run=_protocols_list)
@@ -96,6 +96,13 @@ def parser() -> argparse.ArgumentParser:
         sub = actions.add_parser(action, help=text)
         sub.add_argument("protocol")
         sub.set_defaults(run=function)
+    drawing = actions.add_parser("draw", help="who speaks when and who sees what, as a picture")
+    drawing.add_argument("protocol")
+    drawing.add_argument("--out", type=Path, default=None, metavar="FILE", help="an .svg, .png or .pdf file")
+    drawing.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the protocol")
+    drawing.set_defaults(run=_protocols_draw)
+    schema = actions.add_parser("schema", help="the grammar of protocol files as a JSON Schema, for editors")
+    schema.set_defaults(run=_protocols_schema)
 
     experiment = commands.add_parser("experiment", help="run an experiment: its figure, its table, every point")
     experiment.add_argument("name", nargs="?", default="", help="of runs/experiments, or a YAML file; none: list them")
@@ -351,6 +358,34 @@ def _protocols_check(arguments: argparse.Namespace) -> int:
     if any(finding.level == "error" for finding in findings):
         return 2
     print(f"{protocol.name}: valid; {len(protocol.slots)} slots, seats {', '.join(protocol.seats)}")
+    return 0
+
+
+def _protocols_draw(arguments: argparse.Namespace) -> int:
+    import yaml
+
+    from debate.protocol.load import load_protocol
+
+    settings = dict(setting.partition("=")[::2] for setting in arguments.set)
+    protocol = load_protocol(arguments.protocol, {key: yaml.safe_load(value) for key, value in settings.items()})
+    if arguments.out is None:
+        from debate.protocol.draw_text import draw_text
+
+        for line in draw_text(protocol):
+            print(line)
+        return 0
+    from debate.protocol.draw import draw
+
+    print(draw(protocol, arguments.out))
+    return 0
+
+
+def _protocols_schema(arguments: argparse.Namespace) -> int:
+    import json
+
+    from debate.protocol.schema import protocol_schema
+
+    print(json.dumps(protocol_schema(), indent=2, ensure_ascii=False))
     return 0
 
 
