@@ -62,7 +62,8 @@ def test_commands(page, place, tmp_path):
             continue  # needs a finished run: tests/debate/test_cli.py
         else:
             if "--out" in words:
-                words[words.index("--out") + 1] = str(tmp_path / "out")
+                place_of = words.index("--out") + 1
+                words[place_of] = str(tmp_path / f"out{Path(words[place_of]).suffix}")
             assert main(words) == 0, words
 
 
