@@ -58,8 +58,8 @@ def test_commands(page, place, tmp_path):
             continue
         if words[0] == "train" and "--dry-run" not in words:
             read_recipe(Path(arguments.recipe), arguments.set, arguments.seed)
-        elif words[0] in ("tournament", "report"):
-            continue  # needs a finished run: tests/debate/test_cli.py
+        elif words[0] in ("tournament", "report", "judge", "export", "import"):
+            continue  # needs a finished run: tests/debate/test_cli.py, tests/debate/test_tournament_docs.py
         else:
             if "--out" in words:
                 place_of = words.index("--out") + 1

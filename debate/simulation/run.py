@@ -11,6 +11,7 @@ What must hold:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +49,7 @@ from judges.types import Completer
 
 BACKOFF = Backoff(attempts=6)
 MOST_LIVES = 20
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # the worker dies, not the machine: no need for a disk
 Guard = Callable[[Wire], Completer]
 
 
@@ -96,7 +98,7 @@ def simulate(seed: int, plan: FaultPlan | None = None, guard: Guard = guarded) -
     def fail(what: str) -> SimulationFailed:
         return SimulationFailed(seed, what, plan, wire.happened)
 
-    with TemporaryDirectory(prefix="debate-simulation-") as folder:
+    with TemporaryDirectory(prefix="debate-simulation-", dir=MEMORY) as folder:
         path = Path(folder) / "store.sqlite"
         try:
             found, kept = live(kind, wire, guard, path)
@@ -183,7 +185,7 @@ def scene(kind: str, completer: Completer) -> tuple[Field, Plan, Arena, dict[str
 def faultless(kind: str) -> Played:
     """The same tournament where nothing goes wrong."""
     wire = Wire(rule_model, FaultPlan(0, rate=0.0))
-    with TemporaryDirectory(prefix="debate-simulation-") as folder:
+    with TemporaryDirectory(prefix="debate-simulation-", dir=MEMORY) as folder:
         return live(kind, wire, guarded, Path(folder) / "store.sqlite")[0]
 
 
