@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from debate.seeds import derive
 from debate.transcript import Match, Policy
 from judges.judges.evidence import NaiveEvidenceJudge
 from judges.judges.scripted import ScriptedJudge
-from judges.rules import make_rule
+from judges.rules import RULES, make_rule
 from judges.types import Verdict
 
 TABLE = [
@@ -125,6 +126,12 @@ def improvised():
 
 def test_every_protocol_of_the_table_ships():
     assert set(TABLE) <= set(shipped())
+
+
+def test_what_ships_is_in_the_docs():
+    text = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    assert [name for name in shipped() if f"`{name}`" not in text] == []
+    assert [name for name in RULES if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("name", shipped())
