@@ -1,4 +1,6 @@
-"""The one place where calls are tried again: time-out, backoff with jitter, Retry-After, and failures as values.
+"""Single calls that are tried again: time-out, backoff with jitter, Retry-After, and failures as values.
+
+Calls over HTTP are tried again in `debate.engines.openai.endpoint`, where more kinds of failure can be told apart.
 
 What is behind it makes one call and raises when it fails; what is before it only ever sees completions. Everything
 sleeps by the event loop's own clock, so a simulation runs hours of backoff in no time (`debate.simulation.clock`).

@@ -420,3 +420,39 @@ def test_a_recipe_that_cannot_be_served_says_what_is_wrong(
     assert main(["train", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "o"), "--set", setting]) == 2
     assert what in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_picks_are_made_in_words_and_an_unreadable_one_fails_its_match_alone() -> None:
+    from debate.agents.agent import Agent
+    from debate.agents.language import LanguageSpeaker
+    from debate.data import load_questions
+    from debate.learning.samples import gather
+    from debate.play import Arena, play
+    from debate.protocol.load import load_protocol
+    from debate.transcript import Match, Policy
+    from judges.judges.evidence import NaiveEvidenceJudge
+    from judges.rules import make_rule
+
+    def picks(body: dict[str, Any]) -> dict[str, Any]:
+        answer = chat_answer(body)
+        offered = body["messages"][-1]["content"].split("Pick one of: ")[1].split("\n")[0].split(", ")
+        answer["choices"][0]["message"]["content"] = f"I choose {offered[0]}."
+        return answer
+
+    questions = load_questions({"adapter": "evidence", "n": 4, "split": "train", "limit": 2}, seed=0)
+    protocol = load_protocol("evidence_debate", {"k": 1})
+    rules = {c.name: make_rule(c.rule, **c.params) for c in protocol.rewards}
+    arena = Arena("debate", protocol, {q.id: q for q in questions}, (NaiveEvidenceJudge(),), rules)
+    with FaultServer(answer=picks) as server:
+        engine = completer(server)
+        engine.publish("ada-v0", None)
+        cast = {"ada-v0": Agent(Policy("ada", 0, "small"), LanguageSpeaker(engine, said=True))}
+        matches = [Match(f"m{i}", "debate", q.id, {"A": "ada-v0", "B": "ada-v0"}) for i, q in enumerate(questions)]
+        good = asyncio.run(play(arena, matches, cast, seed=0))
+        assert all(e.failure is None and e.rewards is not None for e in good)
+        assert all(t.option == 0 and t.tokens is None for e in good for t in e.transcript.turns)
+        samples, excluded = gather(good, "ada-v0")
+        assert not samples and excluded == {"no_tokens": 4}
+        server.answer = lambda body: {**picks(body), **chat_answer(body)}
+        bad = asyncio.run(play(arena, matches[:1], cast, seed=0))
+    assert bad[0].failure is not None and bad[0].failure.kind == "unreadable"

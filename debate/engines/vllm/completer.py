@@ -239,6 +239,8 @@ class VllmCompleter:
 
             try:
                 await self.backend.run([asks[i] for i in missing], deliver)
+                if not others and any(i not in good for i in missing):
+                    raise RuntimeError(f"the backend left some of {len(missing)} calls without an answer")
             except EngineDown as error:
                 await asyncio.to_thread(self._revive, life, deaths, error)
                 deaths += 1

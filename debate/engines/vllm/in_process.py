@@ -127,7 +127,10 @@ def _answer(ask: Ask, output: Any) -> Answer:
     prompt = tuple(output.prompt_token_ids)
     cached = int(output.num_cached_tokens or 0)
     if ask.sampling is None:
-        return Answer(name, (), scored(prompt, output.prompt_logprobs, ask.start), prompt, cached)
+        try:
+            return Answer(name, (), scored(prompt, output.prompt_logprobs, ask.start), prompt, cached)
+        except ValueError as error:
+            return Answer(error=str(error))
     said = output.outputs[0]
     tokens = tuple(said.token_ids)
     logprobs = tuple(float(entry[token].logprob) for token, entry in zip(tokens, said.logprobs, strict=True))

@@ -149,7 +149,10 @@ class ServedVllm:
             await asyncio.to_thread(self.load, ask.adapter)
             answer = await self._endpoint.call("/completions", body, lambda a: _complaint(ask, a))
         spoke = BASE if answer["model"] == self._base else str(answer["model"])
-        return _answer(ask, spoke, answer)
+        try:
+            return _answer(ask, spoke, answer)
+        except ValueError as error:
+            return Answer(error=str(error))
 
     # --- life --------------------------------------------------------------------------------------------------------
 
