@@ -53,6 +53,8 @@ def ask(text: str, seed: int = 0, **changes: Any) -> Request:
         ("status", 503, {}, "overloaded"),
         ("status", 429, {"Retry-After": "0"}, "too many"),
         ("answer", {"model": "small", "choices": []}),
+        ("answer", {"model": "small", "choices": ["text"]}),
+        ("answer", {"model": "small", "choices": {"0": 1}}),
     ],
     ids=str,
 )
@@ -70,6 +72,21 @@ def test_a_slow_answer_is_given_up_and_asked_for_again() -> None:
         started = time.monotonic()
         (answer,) = asyncio.run(completer(server, timeout=0.3)([ask("now")]))
         assert answer.text == "won" and time.monotonic() - started < 2.5
+
+
+def test_an_answer_that_comes_letter_by_letter_is_given_up_too() -> None:
+    with FaultServer(lambda n, body: "trickle" if n == 0 else None, slow=0.1) as server:
+        (answer,) = asyncio.run(completer(server, timeout=0.4)([ask("now")]))
+        assert answer.text == "won" and len(server.bodies) == 2
+
+
+def test_numbers_that_are_none_are_an_error_of_that_answer() -> None:
+    def odd(body: dict[str, Any]) -> dict[str, Any]:
+        return chat_answer(body, usage={"prompt_tokens": "many", "completion_tokens": []})
+
+    with FaultServer(answer=odd) as server:
+        (answer,) = asyncio.run(completer(server)([ask("x")]))
+    assert answer.error is not None and "unexpected shape" in answer.error and math.isnan(answer.cost.usd)
 
 
 def test_a_server_that_never_answers_rightly_stops_the_work_and_nothing_is_recorded(tmp_path: Path) -> None:

@@ -130,7 +130,11 @@ class ChatCompleter:
             answer = await self.endpoint.call("/chat/completions", self._body(request), self._complaint, _size(request))
         except (Rejected, ValueError) as error:
             return Completion(error=str(error), stop_reason="error", cost=Cost(1, usd=0.0))
-        return self._completion(answer)
+        try:
+            return self._completion(answer)
+        except (TypeError, AttributeError, KeyError, ValueError) as error:
+            said = f"an answer of unexpected shape ({type(error).__name__}: {error})"
+            return Completion(error=said, stop_reason="error", cost=Cost(1, usd=math.nan))
 
     def _body(self, request: Request) -> Body:
         sampling, settings = request.sampling, self.settings

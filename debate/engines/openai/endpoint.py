@@ -90,7 +90,7 @@ class Endpoint:
     Args:
         url: up to and including `/v1`.
         key: name of the environment variable that holds the key; "" sends none.
-        timeout: seconds without a byte from the server before a call is given up.
+        timeout: seconds until an answer must be there whole; nothing is streamed.
         retry: how failed calls are tried again.
         concurrency: calls in flight at once.
         limit: calls and tokens a minute.
@@ -202,7 +202,10 @@ class Endpoint:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         method, sent = ("GET", None) if body is None else ("POST", dict(body))
         try:
-            async with client.stream(method, f"{self.url}{path}", json=sent, headers=headers) as response:
+            async with (
+                asyncio.timeout(self.timeout),
+                client.stream(method, f"{self.url}{path}", json=sent, headers=headers) as response,
+            ):
                 pieces, size = [], 0
                 async for piece in response.aiter_bytes():
                     pieces.append(piece)
@@ -211,7 +214,7 @@ class Endpoint:
                         return None, f"a body of more than {LARGEST} bytes", None
                 status, content = response.status_code, b"".join(pieces)
                 asked = retry_after(response.headers.get("retry-after"))
-        except httpx.TimeoutException:
+        except (httpx.TimeoutException, TimeoutError):
             return None, f"no answer within {self.timeout:g} s", None
         except (httpx.TransportError, httpx.DecodingError) as error:
             return None, self._clean(f"{type(error).__name__}: {error}"), None
@@ -233,7 +236,10 @@ class Endpoint:
             return None, self._clean(f"not JSON: {content[:80]!r}"), None
         if not isinstance(answer, dict):
             return None, self._clean(f"expected a JSON object, got {str(answer)[:80]!r}"), None
-        problem = check(answer)
+        try:
+            problem = check(answer)
+        except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
+            problem = f"an answer of unexpected shape ({type(error).__name__}: {error})"
         return (answer, "", None) if problem is None else (None, self._clean(problem), None)
 
     def _clean(self, text: str) -> str:

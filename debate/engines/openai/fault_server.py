@@ -45,7 +45,7 @@ class FaultServer:
 
     Args:
         plan: what goes wrong with a call, by its number and body: None (nothing), "reset", "truncate", "garbage",
-            "list", "slow", "wrong_model", ("status", code, headers, message) or ("answer", JSON).
+            "list", "slow", "trickle", "wrong_model", ("status", code, headers, message) or ("answer", JSON).
         answer: a good answer to a body; `_path` in it is the call's path.
         slow: seconds of a slow answer.
         port: to listen on; 0 takes a free one.
@@ -129,7 +129,12 @@ class FaultServer:
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
-        handler.wfile.write(content[: len(content) // 2] if fault == "truncate" else content)
+        for n in range(len(content) if fault == "trickle" else 0):
+            handler.wfile.write(content[n : n + 1])
+            handler.wfile.flush()
+            time.sleep(self.slow)
+        if fault != "trickle":
+            handler.wfile.write(content[: len(content) // 2] if fault == "truncate" else content)
         if fault == "truncate":
             handler.wfile.flush()
             handler.connection.shutdown(socket.SHUT_RDWR)
