@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from debate.agents.agent import Agent, Ask, Reply
+from debate.protocol.spec import CHANCE
 from debate.seeds import derive, draw
 from debate.text_games.protocol import CRITERION, ROLE, Decided, GameProtocol, position
 from debate.transcript import Episode, Failure, Match, Transcript, Turn
@@ -72,9 +73,24 @@ async def play_games(arena: Arena, matches: Sequence[Match], cast: Mapping[str, 
 def _deal(one: _Live, seed: int) -> int:
     """Draws what chance decides now; returns who moves then, or `TERMINAL`."""
     while (mover := one.state.player()) is None:
-        weights = [p for _, p in one.state.chance()]
-        one.state = one.state.child(draw(weights, derive(seed, one.match.question_id, "chance", one.draws)))
+        names, weights = zip(*one.state.chance(), strict=True)
+        option = draw(weights, derive(seed, one.match.question_id, "chance", one.draws))
+        one.state = one.state.child(option)
         one.draws += 1
+        one.turns.append(
+            Turn(
+                seat=CHANCE,
+                role=CHANCE,
+                phase="deal",
+                slot=len(one.turns),
+                policy="",
+                public="",
+                private=names[option],
+                option=option,
+                probabilities=tuple(weights),
+                stop_reason="choice",
+            )
+        )
     return int(mover)
 
 
