@@ -120,31 +120,40 @@ def _number(text: str, most: float, wanted: str) -> float:
     return value
 
 
-def _settings(arguments: argparse.Namespace) -> Any:
+def _settings(arguments: argparse.Namespace, progress: Any = None) -> Any:
     from debate.judging_tools.named import JudgeSettings
+    from debate.progress import Silent
 
     return JudgeSettings(
-        arguments.rubric, not arguments.one_order, arguments.device, arguments.dtype, arguments.rows, arguments.cache
+        arguments.rubric,
+        not arguments.one_order,
+        arguments.device,
+        arguments.dtype,
+        arguments.rows,
+        arguments.cache,
+        progress or Silent(),
     )
 
 
 def _gauge(arguments: argparse.Namespace) -> int:
     from debate.judging_tools.gauging import check_writable, gauge_judge, gauge_lines, write_certificate
+    from debate.progress import progress
     from judges.charter.certificate import Certificate
 
     check_writable(arguments.certificate)
     check_writable(arguments.report)
-    report, outcome, seconds = gauge_judge(
-        arguments.judge,
-        arguments.labels,
-        arguments.ratings,
-        arguments.limit,
-        arguments.gate,
-        True if arguments.blind else None,
-        arguments.no_own_texts,
-        arguments.seals,
-        _settings(arguments),
-    )
+    with progress() as shown:
+        report, outcome, seconds = gauge_judge(
+            arguments.judge,
+            arguments.labels,
+            arguments.ratings,
+            arguments.limit,
+            arguments.gate,
+            True if arguments.blind else None,
+            arguments.no_own_texts,
+            arguments.seals,
+            _settings(arguments, shown),
+        )
     lines = gauge_lines(report, outcome, seconds)
     print("\n".join(lines))
     if arguments.report is not None:
@@ -160,8 +169,11 @@ def _gauge(arguments: argparse.Namespace) -> int:
 
 def _attack(arguments: argparse.Namespace) -> int:
     from debate.judging_tools.gauging import attack_judge
+    from debate.progress import progress
 
-    lines = attack_judge(arguments.judge, arguments.labels, arguments.limit, arguments.attack, _settings(arguments))
+    with progress() as shown:
+        settings = _settings(arguments, shown)
+        lines = attack_judge(arguments.judge, arguments.labels, arguments.limit, arguments.attack, settings)
     print("\n".join(lines))
     return 0
 
@@ -178,17 +190,19 @@ def _label(arguments: argparse.Namespace) -> int:
 
 def _audit(arguments: argparse.Namespace) -> int:
     from debate.judging_tools.auditing import AuditOptions, audit
+    from debate.progress import progress
 
-    options = AuditOptions(
-        arguments.judge,
-        arguments.ratings,
-        arguments.panel,
-        arguments.attacks,
-        arguments.draw,
-        arguments.checkpoint,
-        arguments.seed,
-        _settings(arguments),
-    )
-    lines, found = audit(arguments.certificate, arguments.cases, options)
+    with progress() as shown:
+        options = AuditOptions(
+            arguments.judge,
+            arguments.ratings,
+            arguments.panel,
+            arguments.attacks,
+            arguments.draw,
+            arguments.checkpoint,
+            arguments.seed,
+            _settings(arguments, shown),
+        )
+        lines, found = audit(arguments.certificate, arguments.cases, options)
     print("\n".join(lines))
     return 0 if found is None else NOT_GRANTED

@@ -19,6 +19,7 @@ from typing import Any
 from debate.engines.chat_format import Format
 from debate.engines.forward import Forward, select
 from debate.engines.policies import Policies, require
+from debate.engines.prefixes import families
 from debate.engines.sampling import check, draw, uniform
 from debate.engines.shapes import Shapes
 from debate.errors import UserError
@@ -101,14 +102,64 @@ class LocalCompleter:
             if jobs[i] is job:
                 groups[request.policy, scoring].append(job)
         for (policy, scoring), members in sorted(groups.items(), key=lambda group: group[0]):
-            for batch, length in self.shapes.plan([len(job.prompt) for job in members]):
+            alone = await self._score_families(policy, members) if scoring and not self.shapes.fixed else members
+            for batch, length in self.shapes.plan([len(job.prompt) for job in alone]):
                 with self.policies.use(policy) as model, torch.inference_mode():
-                    run = self._score if scoring else self._generate
-                    run(Forward(model), [members[b] for b in batch], length)
+                    forward, chosen = Forward(model), [alone[b] for b in batch]
+                    if scoring:
+                        long = any(len(c) > 1 for job in chosen for c in job.continuations)
+                        self._score(forward, chosen, *self._read(forward, chosen, length, cache=long))
+                    else:
+                        self._generate(forward, chosen, length)
                 await asyncio.sleep(0)
         for i, job in jobs.items():
             answers[i] = self._answer(requests[i], job)
         return [answers[i] for i in range(len(requests))]
+
+    async def _score_families(self, policy: str, members: list[_Job]) -> list[_Job]:
+        """Scores the prompts that begin like others, each family's common prefix read once; returns the others.
+
+        1. Prefill the prefixes of some families. 2. Members of these families, batched by what is left of them, extend
+        copies of their family's cache. 3. Score their continuations.
+        """
+        import torch
+
+        grouped = families([job.prompt for job in members])
+        alone = [members[i] for family in grouped if not family.prefix for i in family.members]
+        shared = sorted((family for family in grouped if family.prefix), key=lambda family: family.prefix)
+        for start in range(0, len(shared), self.shapes.rows):
+            chunk = shared[start : start + self.shapes.rows]
+            prefixes = [_Job(members[f.members[0]].request, members[f.members[0]].prompt[: f.prefix]) for f in chunk]
+            with self.policies.use(policy) as model, torch.inference_mode():
+                _, cache, sizes, _ = self._read(Forward(model), prefixes, max(f.prefix for f in chunk), cache=True)
+            rest = [(k, members[i]) for k, family in enumerate(chunk) for i in family.members]
+            for batch, width in self.shapes.plan([len(job.prompt) - chunk[k].prefix for k, job in rest]):
+                with self.policies.use(policy) as model, torch.inference_mode():
+                    forward, chosen = Forward(model), [rest[b] for b in batch]
+                    self._score(forward, [job for _, job in chosen], *self._go_on(forward, chosen, cache, sizes, width))
+                await asyncio.sleep(0)
+        return alone
+
+    def _go_on(
+        self, forward: Forward, chosen: list[tuple[int, _Job]], cache: Any, sizes: Any, width: int
+    ) -> tuple[Any, Any, Any, Any]:
+        """As `_read`, for prompts whose first `sizes[k]` ids stand in row k of a cache."""
+        import torch
+
+        ids = torch.full((len(chosen), width), self.format.pad, dtype=torch.int64)
+        index = torch.tensor([k for k, _ in chosen], device=forward.device)
+        lengths = torch.tensor([len(job.prompt) for _, job in chosen], device=forward.device)
+        before = sizes[index]
+        for row, ((_, job), size) in enumerate(zip(chosen, before.tolist(), strict=True)):
+            ids[row, : len(job.prompt) - size] = torch.tensor(job.prompt[size:])
+        past = select(cache, index)
+        room = torch.arange(past.get_seq_length(), device=forward.device) < before[:, None]
+        own = torch.arange(width, device=forward.device) < (lengths - before)[:, None]
+        keep = torch.cat([room, own], dim=1).long()
+        positions = before[:, None] + torch.arange(width, device=forward.device)
+        hidden = forward.extend(ids.to(forward.device), past, keep, positions)
+        logits = forward.logits(hidden[torch.arange(len(chosen), device=forward.device), lengths - before - 1])
+        return logits, past, lengths, keep
 
     def _prepare(self, request: Request) -> _Job:
         """The job of a request.
@@ -133,8 +184,13 @@ class LocalCompleter:
             )
         return job
 
-    def _read(self, forward: Forward, jobs: list[_Job], length: int, cache: bool) -> tuple[Any, Any, Any]:
-        """Prefills prompts: float32 logits [R, V] after each, the cache, and their lengths [R] (1 for filler rows)."""
+    def _read(self, forward: Forward, jobs: list[_Job], length: int, cache: bool) -> tuple[Any, Any, Any, Any]:
+        """Prefills prompts.
+
+        Returns:
+            float32 logits [R, V] after each, the cache, their lengths [R] (1 for filler rows), and [R, length] 1 where
+            the cache holds a token.
+        """
         import torch
 
         prompts = [tuple(job.prompt) for job in jobs]
@@ -148,11 +204,12 @@ class LocalCompleter:
         ids, lengths = ids.to(forward.device), lengths.to(forward.device)
         hidden, past = forward.prefill(ids, cache)
         logits = forward.logits(hidden[torch.arange(rows, device=forward.device), lengths - 1])
+        keep = (torch.arange(length, device=forward.device) < lengths[:, None]).long()
         if len(unique) == len(prompts):
-            return logits, past, lengths
+            return logits, past, lengths, keep
         place = {prompt: row for row, prompt in enumerate(unique)}
         index = torch.tensor([place[prompt] for prompt in prompts], device=forward.device)
-        return logits[index], select(past, index) if cache else past, lengths[index]
+        return logits[index], select(past, index) if cache else past, lengths[index], keep[index]
 
     def _generate(self, forward: Forward, jobs: list[_Job], length: int) -> None:
         """Samples a continuation of each prompt.
@@ -163,11 +220,11 @@ class LocalCompleter:
         """
         import torch
 
-        logits, cache, lengths = self._read(forward, jobs, length, cache=True)
+        logits, cache, lengths, held = self._read(forward, jobs, length, cache=True)
         rows: list[_Job | None] = [*jobs, *[None] * (len(lengths) - len(jobs))]
         steps = max(job.limit for job in jobs)
         keep = torch.zeros(len(rows), length + steps, dtype=torch.int64, device=forward.device)
-        keep[:, :length] = torch.arange(length, device=forward.device) < lengths[:, None]
+        keep[:, :length] = held
         keep[:, length:] = 1
         for t in range(steps):
             samplings = [Sampling() if job is None else job.request.sampling for job in rows]
@@ -189,17 +246,16 @@ class LocalCompleter:
             hidden = forward.extend(tokens[:, None], cache, keep[:, : length + t + 1], (lengths + t)[:, None])
             logits = forward.logits(hidden[:, -1])
 
-    def _score(self, forward: Forward, jobs: list[_Job], length: int) -> None:
-        """Sums the log-probabilities of each job's continuations.
+    def _score(self, forward: Forward, jobs: list[_Job], logits: Any, cache: Any, lengths: Any, held: Any) -> None:
+        """Sums the log-probabilities of each job's continuations, from what `_read` or `_go_on` made of the prompts.
 
-        1. Prefill the prompts: one softmax gives every first token.
+        1. One softmax after the prompts gives every first token.
         2. Continuations of several tokens extend copies of their prompt's cache, batched by their own lengths; the
            head runs one position at a time, so that memory stays [R, V].
         """
         import torch
 
-        long = any(len(c) > 1 for job in jobs for c in job.continuations)
-        logits, cache, lengths = self._read(forward, jobs, length, cache=long)
+        length = held.shape[1]
         first = logits.log_softmax(-1)
         tails: list[tuple[int, int]] = []
         for row, job in enumerate(jobs):
@@ -216,7 +272,7 @@ class LocalCompleter:
             ids = ids.to(forward.device)
             index = torch.tensor([row for row, _ in chosen] + [0] * (height - len(chosen)), device=forward.device)
             keep = torch.ones(height, length + width, dtype=torch.int64, device=forward.device)
-            keep[:, :length] = torch.arange(length, device=forward.device) < lengths[index][:, None]
+            keep[:, :length] = held[index]
             positions = lengths[index][:, None] + torch.arange(width, device=forward.device)
             hidden = forward.extend(ids[:, :-1], select(cache, index), keep, positions)
             columns = []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from debate.errors import UserError
 from debate.terminal import ask_line
+from debate.progress import Progress, Silent
 from judges.charter.labels import LabelledCase
 from judges.judges.human import HumanJudge
 from judges.judges.scripted import ScriptedJudge, constant_judge
@@ -29,7 +30,8 @@ class JudgeSettings:
         device: "cpu" or "cuda".
         dtype: "float32" or "bfloat16".
         rows: most conversations in one forward.
-        cache: store of answered calls, so that none is made twice; None keeps none.
+        cache: store of answered calls, so that none is made twice; None keeps them in this process only.
+        progress: where the model's answers are counted.
     """
 
     rubric: str = "Which answer is right?"
@@ -38,6 +40,7 @@ class JudgeSettings:
     dtype: str = "float32"
     rows: int = 16
     cache: Path | None = None
+    progress: Progress = field(default_factory=Silent)
 
 
 def named_judge(name: str, items: Sequence[LabelledCase] = (), settings: JudgeSettings | None = None) -> Any:
@@ -96,38 +99,56 @@ def model_judge(name: str, identity: str, settings: JudgeSettings) -> Any:
         from debate.run.store import Store
 
         Store(settings.cache).close()  # here a bad place is the user's mistake, later it would be failed verdicts
-    completer: Completer = hf_completer(name, settings.device, settings.dtype, rows=settings.rows)
-    if settings.cache is not None:
-        completer = KeptAnswers(completer, settings.cache, identity, 8 * settings.rows)
+    engine: Completer = hf_completer(name, settings.device, settings.dtype, rows=settings.rows)
+    completer = KeptAnswers(engine, settings.cache, identity, 16 * settings.rows, settings.progress)
     return LLMJudge(completer, settings.rubric, swap=settings.swap, name=name, model=identity)
 
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswers:
-    """A completer whose answers are kept in a store, part by part: what was asked before is read.
+    """A completer whose answers are kept: what was asked before is read, in this process and, with a store, for good.
+
+    Requests go out in parts, each acknowledged in the store before the next: an interrupted gauge goes on where it was.
 
     Attributes:
         inner: the engine. engine: its name in the store.
-        path: the store's file; open only while a part is asked for.
+        path: the store's file, open only while a part is asked for; None keeps answers in this process only.
         size: requests in a part.
+        progress: where each part is reported.
+        known: answers so far.
     """
 
     inner: Completer
-    path: Path
+    path: Path | None
     engine: str
     size: int
+    progress: Progress = field(default_factory=Silent)
+    known: dict[Request, Completion] = field(default_factory=dict)
 
     async def __call__(self, requests: Sequence[Request]) -> list[Completion]:
         """Answers every request, in order."""
+        new = [request for request in dict.fromkeys(requests) if request not in self.known]
+        if new:
+            self.progress.start("model answers", len(new))
+        for start in range(0, len(new), self.size):
+            part = new[start : start + self.size]
+            for request, answer in zip(part, await self._ask(part), strict=True):
+                self.known[request] = answer
+            self.progress.advance(len(part))
+        answers = [self.known[request] for request in requests]
+        for request in new:
+            if self.known[request].error is not None:  # a failure is told once, and asked again next time
+                del self.known[request]
+        return answers
+
+    async def _ask(self, part: Sequence[Request]) -> Sequence[Completion]:
+        if self.path is None:
+            return await self.inner(part)
         from debate.run.cache import CachingCompleter
         from debate.run.store import Store
 
-        answers: list[Completion] = []
-        for start in range(0, len(requests), self.size):
-            with Store(self.path) as store:
-                ask = CachingCompleter(self.inner, store, self.engine)
-                answers += await ask(requests[start : start + self.size])
-        return answers
+        with Store(self.path) as store:
+            return await CachingCompleter(self.inner, store, self.engine)(part)
 
 
 def model_identity(name: str, dtype: str) -> str:

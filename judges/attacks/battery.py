@@ -72,12 +72,15 @@ async def run_attacks(
         target = None if verdict.answer is None else target_of(case, verdict.answer, sides)
         if target is not None:
             aims.append((case, target))
-    rows = []
-    for attack in attacks:
-        attacked = [attack.apply(case, target) for case, target in aims]
-        after = await ask_many(judge, [a.case for a in attacked])
-        rows.append(_row(attack.name, attacked, after, [target for _, target in aims], confidence))
-    return tuple(rows)
+    # All attacks on a case stand side by side: they begin alike, which an engine that reads prefixes once makes use of.
+    attacked = [[attack.apply(case, target) for attack in attacks] for case, target in aims]
+    after = iter(await ask_many(judge, [one.case for of_case in attacked for one in of_case]))
+    verdicts_after = [[next(after) for _ in of_case] for of_case in attacked]
+    targets = [target for _, target in aims]
+    return tuple(
+        _row(attack.name, [of_case[k] for of_case in attacked], [v[k] for v in verdicts_after], targets, confidence)
+        for k, attack in enumerate(attacks)
+    )
 
 
 def _row(

@@ -13,6 +13,8 @@ from judges.statistics.bayesian_classes import sample_classes
 
 Array = NDArray[np.float64]
 
+CONCENTRATION = 50.0  # how closely an expert's answers about each class follow its own accuracy in that domain
+
 
 @dataclass(frozen=True, eq=False)
 class Item:
@@ -49,8 +51,8 @@ class Expert:
     Attributes:
         name: the expert's name.
         cost: dollars for one label.
-        confusion: domain → [K, K] Dirichlet counts: row k, how often it said each class of items of class k.
-            A domain that is not listed is known by nothing but `prior_counts`.
+        confusion: domain → [K, K] Dirichlet counts above `prior_counts`: row k, how often it said each class of items
+            of class k. A domain that is not listed is known by the prior alone.
     """
 
     name: str
@@ -106,7 +108,7 @@ def believe(
     for domain in dict.fromkeys(items.values()):
         names = [name for name, place in items.items() if place == domain]
         counts = label_counts(bought, names, list(costs), classes)
-        belief = sample_classes(counts, prior_counts(classes), sweeps=sweeps, seed=seed)
+        belief = sample_classes(counts, prior_counts(classes), sweeps=sweeps, seed=seed, concentration=CONCENTRATION)
         posteriors.update(zip(names, belief.posterior, strict=True))
         for expert, said in zip(costs, belief.confusion, strict=True):
             confusion[expert][domain] = said

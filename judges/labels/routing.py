@@ -4,9 +4,13 @@
    expert not yet asked is expected to tell more than `least_information` bits. Only the others are open.
 2. A share of the budget buys labels of items drawn at random from all that someone is left to label (audit): each
    keeps an inclusion probability above 0, whatever is believed about it.
-3. For the rest each expert's confusion matrix in each domain is drawn once from its Dirichlet posterior (Thompson
-   1933), so that experts of whom little is known are tried; (item, expert) pairs are bought in the order of mutual
-   information for the dollar, one an item, so that each answer is taken into account before the item is asked again.
+3. Whom the audit asks is drawn: each expert's confusion matrix in each domain once from its Dirichlet posterior
+   (Thompson 1933), so that experts of whom little is known are tried.
+4. The rest buys (item, expert) pairs in the order of expected mutual information for the dollar, the expectation over
+   the expert's posterior: information is convex in the confusion matrix, so of two experts with one mean the less
+   known one is worth more. One label an item, so that each answer is taken into account before the item is asked again;
+   and from nobody more in a domain than it has shown there so far (a trial of `trial` at first, then at most twice as
+   many as before), so that no expert is bought by the dozen on nothing but its prior.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from judges.labels.belief import Expert, Item
+from judges.labels.belief import Expert, Item, prior_counts
 from judges.statistics.labelling import expected_information
 
 Array = NDArray[np.float64]
 State = Literal["open", "settled", "irreducible"]
+DRAWS = 24  # of each confusion matrix, for its expected information
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Purchase:
         item: what to ask about.
         expert: whom to ask.
         cost: dollars.
-        information: bits expected from the answer under the drawn confusion matrix.
+        information: bits expected from the answer.
         inclusion: the probability with which the item was drawn (audit), 1 where it was chosen.
         audit: whether it was drawn at random.
     """
@@ -67,6 +72,7 @@ def route(
     uniform: float = 0.1,
     settled: float = 0.95,
     least_information: float = 0.005,
+    trial: int = 2,
     seed: int = 0,
 ) -> tuple[Purchase, ...]:
     """The labels to buy next for at most `budget` dollars.
@@ -78,6 +84,8 @@ def route(
         uniform: share of the budget for items drawn at random, in (0, 1].
         settled: posterior from which on an item is not asked about for information.
         least_information: bits below which asking is pointless.
+        trial: labels that an expert of whom nothing is known in a domain is asked for there at once; who is known for
+            more labels than that is asked for as many again.
         seed: same seed, same purchases.
 
     Raises:
@@ -87,14 +95,50 @@ def route(
         raise ValueError("route: items and experts must have distinct names")
     if len({len(item.posterior) for item in items}) > 1:
         raise ValueError("route: all posteriors must have the same number of classes")
-    if not (0 <= budget < float("inf") and 0 < uniform <= 1):
-        raise ValueError(f"route: expected a budget >= 0 and a uniform share in (0, 1], got {budget} and {uniform}")
+    if not (0 <= budget < float("inf") and 0 < uniform <= 1 and trial >= 1):
+        given = f"{budget}, {uniform} and {trial}"
+        raise ValueError(f"route: expected a budget >= 0, a uniform share in (0, 1] and a trial >= 1, got {given}")
     rng = np.random.default_rng(seed)
     drawn = _draw_confusions(items, experts, rng)
     audits = _audit(items, experts, budget, uniform, drawn, rng)
     left = budget - sum(purchase.cost for purchase in audits)
     taken = {purchase.item for purchase in audits}
-    return audits + _active(items, experts, left, taken, drawn, settled, least_information)
+    room = {
+        (expert.name, domain): max(float(trial), _known_labels(expert, domain, items))
+        for expert in experts
+        for domain in dict.fromkeys(item.domain for item in items)
+    }
+    for purchase in audits:
+        room[purchase.expert, next(item.domain for item in items if item.name == purchase.item)] -= 1
+    worth = _Worth(items, experts, rng)
+    return audits + _active(items, experts, left, taken, worth, room, settled, least_information)
+
+
+def _known_labels(expert: Expert, domain: str, items: Sequence[Item]) -> float:
+    """How many labels an expert has given in a domain: to these items, or as many as its confusion counts are worth."""
+    classes = len(items[0].posterior)
+    asked = sum(item.domain == domain and expert.name in item.asked for item in items)
+    return max(float(asked), float(expert.counts(domain, classes).sum() - prior_counts(classes).sum()))
+
+
+class _Worth:
+    """Expected information of asking an expert about an item, over draws of the expert's confusion matrix."""
+
+    def __init__(self, items: Sequence[Item], experts: Sequence[Expert], rng: np.random.Generator) -> None:
+        self._drawn: dict[tuple[str, str], Array] = {}
+        classes = len(items[0].posterior) if items else 0
+        for expert in experts:
+            for domain in dict.fromkeys(item.domain for item in items):
+                rows = expert.counts(domain, classes)
+                self._drawn[expert.name, domain] = np.stack([rng.dirichlet(row, DRAWS) for row in rows], axis=1)
+
+    def __call__(self, item: Item, expert: Expert) -> float:
+        """Bits."""
+        p, confusion = item.posterior, self._drawn[expert.name, item.domain]
+        joint = p[None, :, None] * confusion
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bits = joint * np.log2(confusion / joint.sum(axis=1, keepdims=True))
+        return float(np.nansum(bits) / DRAWS)
 
 
 def _draw_confusions(
@@ -151,23 +195,26 @@ def _active(
     experts: Sequence[Expert],
     budget: float,
     taken: set[str],
-    drawn: dict[tuple[str, str], Array],
+    worth: _Worth,
+    room: dict[tuple[str, str], float],
     settled: float,
     least_information: float,
 ) -> tuple[Purchase, ...]:
+    domains = {item.name: item.domain for item in items}
     candidates = []
     for item in items:
         if item.name in taken or item_state(item, experts, settled, least_information) != "open":
             continue
         for expert in experts:
             if expert.name not in item.asked:
-                bits = expected_information(item.posterior, drawn[expert.name, item.domain])
-                candidates.append(Purchase(item.name, expert.name, expert.cost, bits, 1.0, audit=False))
+                candidates.append(Purchase(item.name, expert.name, expert.cost, worth(item, expert), 1.0, audit=False))
     candidates.sort(key=lambda purchase: (-purchase.information / purchase.cost, purchase.item, purchase.expert))
     bought = []
     for purchase in candidates:
-        if purchase.item not in taken and purchase.cost <= budget and purchase.information > 0:
+        place = purchase.expert, domains[purchase.item]
+        if purchase.item not in taken and purchase.cost <= budget and purchase.information > 0 and room[place] >= 1:
             bought.append(purchase)
             taken.add(purchase.item)
+            room[place] -= 1
             budget -= purchase.cost
     return tuple(bought)

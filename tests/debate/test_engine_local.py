@@ -125,7 +125,7 @@ def test_the_same_question_is_computed_once_and_answered_each_time(monkeypatch: 
     sizes: list[int] = []
     score = engine._score
     monkeypatch.setattr(
-        engine, "_score", lambda forward, jobs, length: (sizes.append(len(jobs)), score(forward, jobs, length))
+        engine, "_score", lambda forward, jobs, *read: (sizes.append(len(jobs)), score(forward, jobs, *read))
     )
     answers = ask(engine, requests)
     assert sum(sizes) == 2
