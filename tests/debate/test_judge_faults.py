@@ -78,11 +78,11 @@ def belief(request):
     text = request.messages[1].text
     first = text.index("> yes") < text.index("> no")
     shown = {"A": p if first else 1 - p, "B": 1 - p if first else p}
-    return Completion(choices=tuple(Choice(c, None, math.log(shown[c])) for c in request.choices))
+    return Completion(choices=tuple(Choice(c, None, math.log(shown[c])) for c in request.choices or ()))
 
 
 def scored(value):
-    return lambda request: Completion(choices=tuple(Choice(c, None, value) for c in request.choices))
+    return lambda request: Completion(choices=tuple(Choice(c, None, value) for c in request.choices or ()))
 
 
 FAILURES = {
