@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from debate.errors import UserError
-from debate.terminal import ask_line
 from debate.progress import Progress, Silent
+from debate.terminal import ask_line
 from judges.charter.labels import LabelledCase
 from judges.judges.human import HumanJudge
 from judges.judges.scripted import ScriptedJudge, constant_judge
