@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from debate.protocol.conditions import holds
 from debate.protocol.events import Event, Setup
@@ -17,22 +17,23 @@ class State:
     """A position in a match: how many slots are over, what happened in them, and where in the schedule it stands.
 
     `State(setup)` is the start. `cursor` is None when the match is over.
+
+    Attributes:
+        current: the slot to be played; None when the match is over.
     """
 
     setup: Setup
     slot: int = 0
     events: tuple[Event, ...] = ()
     cursor: Cursor | None = ()
+    current: Slot | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Goes to the first slot, where no cursor is given."""
         if self.cursor == ():
             object.__setattr__(self, "cursor", _settle(self.setup, self.events, START))
-
-    @property
-    def current(self) -> Slot | None:
-        """The slot to be played; None when the match is over."""
-        return None if self.cursor is None else slot_at(self.setup.protocol, self.cursor)
+        now = None if self.cursor is None else slot_at(self.setup.protocol, self.cursor)
+        object.__setattr__(self, "current", now)
 
 
 def _settle(setup: Setup, events: Sequence[Event], cursor: Cursor) -> Cursor | None:

@@ -322,6 +322,7 @@ rewards: {truth: {rule: truth}, win: {rule: win}}
         found = record(step(state, {"green": Move(option=decided)}), episode.transcript, episode.verdicts)
         assert found.label == held, "accepting (0) is right where the answer is (0)"
         assert found.answers == (0, None, None), "red wants to be accepted"
+        assert episode.rewards.values[0].tolist() == [float(held == decided), 1.0 if decided == 0 else -1.0]
         assert found.options == ("yes", "no") and found.verdicts[0].answer == decided
 
 
