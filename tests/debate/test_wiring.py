@@ -33,29 +33,31 @@ league: {snapshot_every: 1, self_play: 0.7, meta: uniform, questions: 2}
 """
 PLANNED = """\
 name: planned
-title: Reveal by plan
+title: Speak by plan
 parameters: {}
 roles:
   debater:
     seats: [A, B]
-    sees: [question, options, items, answer]
+    sees: [question, options, answer]
     answers: by_seat
-    prompt: {chat: "{items} {answer}", compact: "{items}{answer_index}"}
+    prompt: {chat: "{question} {answer}", compact: "{answer_index}"}
+    options: {high: {chat: Say a lot., compact: "h"}, low: {chat: Say little., compact: "l"}, any: {compact: "a"}}
 schedule:
-  - {roles: A, phase: option, kind: choice, choices: [high, low, any], visibility: private}
-  - {roles: A, phase: reveal, kind: choice, choices: items, reveal: true}
-  - {roles: B, phase: option, kind: choice, choices: [high, low, any], visibility: private}
-  - {roles: B, phase: reveal, kind: choice, choices: items, reveal: true}
-  - {roles: A, phase: option, kind: choice, choices: [high, low, any], visibility: private}
-  - {roles: A, phase: reveal, kind: choice, choices: items, reveal: true}
+  - {roles: A, phase: open, tokens: 5, options: true}
+  - {roles: B, phase: answer, tokens: 5, options: true}
+  - {roles: A, phase: close, tokens: 5, options: true}
 decision: {by: judge, sees: [question, public]}
 rewards:
   win: {rule: win, utility: zero_sum}
-  validity: {rule: validity}
-finite: true
+  brevity: {rule: brevity, budget: 12}
 """
 ANCHOR = {"debater": {"high": 0.2, "low": 0.5, "any": 0.3}}
-PLANS = ["arenas.debate.protocol=planned.yaml", "arenas.debate.parameters={}"]
+PLANS = [
+    "arenas.debate.protocol=planned.yaml",
+    "arenas.debate.parameters={}",
+    "agents.ann.weights={brevity: 1}",
+    "agents.bob.weights={brevity: 1}",
+]
 CHEBYSHEV = "{kind: chebyshev, mode: %s, ideal: {win: 1, validity: 1}}"
 WAYS = {
     "turns": [
@@ -75,6 +77,7 @@ WAYS = {
         "training.group_size=1",
         "training.baseline=leave_one_out",
         "agents.ann.preferences={over: [win, validity], grid: 2}",
+        "evaluation={questions: 3}",
         "agents.ann.weights=",
         "agents.bob.scalariser={kind: lexicographic, order: [validity, win], thresholds: {validity: 1}}",
     ],
@@ -225,6 +228,10 @@ def test_preferences_are_drawn_told_and_recorded(runs):
     assert len({policy.partition("@")[2] for policies in told.values() for policy in policies}) > 3
     first = next(e for e in episodes if e.match.id.count("/") == 4).transcript
     turn = next(t for t in first.turns if t.seat == "A")
+    (front,) = RunFolder.open(runs("branches")).read_summary()["fronts"]
+    assert [p["weights"]["win"] for p in front["points"]] == [1.0, 0.5, 0.0] and front["questions"] == 3
+    assert any(p["dominated"] is False for p in front["points"])
+    assert "Told preferences" in (runs("branches") / "report.html").read_text()
     assert decode(turn.prompt_tokens).endswith(turn.policy.partition("@")[2])
 
 
