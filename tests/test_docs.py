@@ -25,7 +25,18 @@ NEEDS_MORE = (
 
 
 def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+    """The contents of a page's blocks of one language ("" for plain ones)."""
+    found, inside, lines = [], None, []
+    for line in page.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not line.startswith("```"):
+            lines.append(line)
+        elif inside is None:
+            inside, lines = line[3:].strip(), []
+        else:
+            found += ["".join(lines)] if inside == language else []
+            inside = None
+    assert inside is None, f"{page.name}: a block does not end"
+    return found
 
 
 def commands(page):
@@ -40,12 +51,38 @@ def commands(page):
                 yield words[1:]
 
 
+SHORT = (
+    "training.updates=1",
+    "training.groups=2",
+    "training.group_size=3",
+    "league.questions=1",
+    "tournament.questions=1",
+    "tournament.resamples=10",
+    "evaluation.questions=1",
+    "exact.data.limit=1",
+    "agents.alice.rows=16",
+    "agents.bob.rows=16",
+    "agents.carol.rows=16",
+)
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """A finished run of the quickstart, as short as can be."""
+    from debate.train import train
+
+    out = tmp_path_factory.mktemp("docs") / "mine"
+    train(read_recipe(ROOT / "runs" / "quickstart.yaml", SHORT), out)
+    return out
+
+
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder with what the pages speak of: the recipes and a game file."""
+def place(tmp_path, monkeypatch, mine):
+    """A folder with what the pages speak of: the recipes, a run and a game file."""
     import games
 
     (tmp_path / "runs").symlink_to(ROOT / "runs")
+    (tmp_path / "mine").symlink_to(mine)
     games.write_nfg(games.NormalFormGame.bimatrix([[2, 0], [0, 1]], [[1, 0], [0, 2]]), tmp_path / "game.nfg")
     monkeypatch.chdir(tmp_path)
 
@@ -61,7 +98,7 @@ def test_commands(page, place, tmp_path):
         elif words[0] in ("tournament", "report", "judge", "export", "import"):
             continue  # needs a finished run: tests/debate/test_cli.py, tests/debate/test_tournament_docs.py
         else:
-            if "--out" in words:
+            if "--out" in words and words[0] != "learn":  # what is learned goes to a new folder here
                 place_of = words.index("--out") + 1
                 words[place_of] = str(tmp_path / f"out{Path(words[place_of]).suffix}")
             assert main(words) == 0, words
