@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from math import comb
 
 from debate.protocol.spec import DebateProtocol
 from debate.recipe import ArenaSpec, Recipe
@@ -32,11 +34,18 @@ def stages(recipe: Recipe) -> Iterator[tuple[str, ArenaSpec, int]]:
     """(stage, arena, number of matches). League cells are counted with the tournament, which they are part of."""
     training, main = recipe.training, recipe.main
     for arena in recipe.arenas:
-        yield f"train {arena.name}", arena, training.updates * training.groups * training.group_size
+        matches = training.updates * training.groups * training.group_size
+        yield f"train {arena.name}", arena, matches
+        if training.credit.estimator == "branch":
+            yield f"branches {arena.name}", arena, matches * forks(recipe, arena)
     for arena in recipe.arenas:
         drawn = sum(len(role.seats) for role in arena.protocol.roles if role.answers == "random")
         matches = recipe.evaluation * (2 if drawn == 1 else 1)
         yield f"evaluate {arena.name}", arena, 2 * matches
+        told = [recipe.agent(name).preferences for name in arena.seats.values()]
+        points = sum(comb(len(p.over) + p.grid - 1, p.grid) for p in told if p is not None)
+        if points:
+            yield f"preferences {arena.name}", arena, points * matches
     if len(main.seats) > 1:
         snapshots = 1 + sum(
             1
@@ -47,6 +56,14 @@ def stages(recipe: Recipe) -> Iterator[tuple[str, ArenaSpec, int]]:
         for agent in main.seats.values():
             cells *= snapshots if recipe.agent(agent).learns else 1
         yield "tournament", main, cells * max(recipe.tournament.questions, recipe.league.questions)
+
+
+def forks(recipe: Recipe, arena: ArenaSpec) -> int:
+    """At most so many times a match is played on from one of its turns; each such match is counted as a whole one."""
+    credit = recipe.training.credit
+    turns = Counter(seat for slot in arena.protocol.longest() for seat in slot.seats)
+    chosen = sum(min(turns[seat], credit.turns or turns[seat]) for seat in recipe.learners(arena))
+    return chosen * (credit.candidates - 1)
 
 
 def per_match(recipe: Recipe, arena: ArenaSpec) -> tuple[int, int]:

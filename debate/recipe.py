@@ -134,6 +134,7 @@ def _judge(fields: Fields) -> tuple[JudgeSpec, ...]:
         }
     if kind == "learned":
         model = under.take("model", str)
+        family = under.take("family", str, "")
         options = {
             "rubric": under.take("rubric", str, ""),
             "device": under.take("device", str, "cpu", ("cpu", "cuda")),

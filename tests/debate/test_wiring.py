@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from debate.dry_run import estimate
 from debate.engines.nano.tokenizer import decode
 from debate.learning.assigner import CreditAssigner
 from debate.preference import base_id, preference_of
@@ -212,6 +213,14 @@ def test_branches_share_their_beginning_and_are_not_paid_for_twice(runs):
         assert [replace(t, cost=Cost()) for t in begin] == list(own[: len(begin)])
         assert all(t.cost.calls == 0 for t in own[: len(begin)]) and own[len(begin)].cost.calls == 1
         assert own[len(begin)].seat == seat
+
+
+def test_a_dry_run_counts_branches_and_fronts(place):
+    """Two learning seats, one turn each, three candidates: four forks a match. Three weights a side of the grid."""
+    lines = list(estimate(recipe(place, *WAYS["branches"])))
+    counted = {line.split()[0]: int(line[28:].split()[0]) for line in lines}
+    assert counted["train"] == 3 * 2 and counted["branches"] == 3 * 2 * 2 * 2
+    assert counted["preferences"] == 3 * 3 and counted["evaluate"] == 2 * 3
 
 
 def test_preferences_are_drawn_told_and_recorded(runs):
