@@ -128,7 +128,8 @@ class Session:
             missing = [match for match in wave if match.id not in known]
             if missing:
                 arena = self.arenas[missing[0].arena]
-                fresh = asyncio.run(play(arena, missing, cast or self.cast, self.recipe.seed))
+                with self.store.unhurt():
+                    fresh = asyncio.run(play(arena, missing, cast or self.cast, self.recipe.seed))
                 self.store.put_many(fresh)
                 known.update({episode.match.id: episode for episode in fresh})
             for match in wave:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from debate.report.figures import Bar, bars
-from debate.report.markup import UNKNOWN, Markup, join, number, percent, table, tag
+from debate.report.markup import UNKNOWN, Markup, duration, join, number, percent, table, tag
+from debate.report.sections import card, failed_words
 
 JUDGE = {
     "constant": "constant judge",
@@ -55,6 +56,25 @@ def tournament(summary: Mapping[str, Any]) -> Markup:
     content.append(tag("p", words, class_="soft"))
     content.append(judge(found.get("judge") or {}))
     return join(content)
+
+
+def headline(summary: Mapping[str, Any]) -> Markup:
+    """The numbers on top of a tournament's report."""
+    found = summary["tournament"]
+    judged = found.get("judge") or {}
+    accuracy, difference = judged.get("accuracy"), judged.get("asd")
+    first = next(iter(found["entrants"]), UNKNOWN)
+    failed = failed_words(found["failures"], sum(found["failures"].values()))
+    cards = [
+        card("First", first, f"of {len(found['entrants'])} entrants, by {found['criterion']}"),
+        card("Judge accuracy", spanned(accuracy, 3), f"constant judge {spanned(judged.get('constant'), 3)}"),
+        card("Agent score difference", spanned(difference, 2), "above 0: the truth is easier to argue for"),
+        card("Matches", number(found["matches"]), failed),
+        card("Tokens sampled by agents", number(summary.get("sampled_tokens")), ""),
+        card("Time", duration(summary.get("wall_seconds")), f"seed {summary['seed']}"),
+    ]
+    admitted = [tag("p", f"Admitted: {text}.", class_="note") for text in summary.get("admitted") or []]
+    return join([tag("div", *cards, class_="cards"), *admitted])
 
 
 def judge(found: Mapping[str, Any]) -> Markup:

@@ -9,7 +9,7 @@ import yaml
 
 from debate.report import curves, learners, sections
 from debate.report.markup import Markup, join, tag, void
-from debate.report.tournament import tournament
+from debate.report.tournament import headline, tournament
 from debate.report.transcripts import show_transcripts
 from debate.run.files import write_atomic
 from debate.run.folder import RunFolder
@@ -68,7 +68,7 @@ def build_page(folder: RunFolder) -> str:
         tag("p", about, class_="soft") if about else Markup(),
         Markup() if found is not None else unfinished,
         tag("nav", *(tag("a", name, href=f"#{anchor}") for name, anchor in anchors.items())),
-        sections.headline(summary),
+        headline(summary) if parts["Tournament"] else sections.headline(summary),
         *(join([tag("h2", name, id=anchors[name]), content]) for name, content in shown.items()),
     ]
     style = files("debate.report").joinpath("report.css").read_text(encoding="utf-8")

@@ -53,6 +53,7 @@ class Store:
         self.read_only = read_only
         self._depth = 0
         self._broken = False
+        self.hurt = ""  # why the last write that failed did
         self._lock: WriterLock | None = None
         if read_only and not self.path.is_file():
             raise UserError(f"{self.path}: no such store; expected the store.sqlite of a run folder")
@@ -107,8 +108,24 @@ class Store:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.DatabaseError):
+                self.hurt = str(error)
                 raise StoreError(f"{self.path}: not kept ({error}); what was acknowledged before is safe") from error
             raise
+
+    @contextmanager
+    def unhurt(self) -> Iterator[None]:
+        """Work whose results count only where the store kept all it was given meanwhile.
+
+        A judge takes every failure of its engine for a failed verdict. Where it was the disk that failed, beneath the
+        engine's cache, that verdict is not to be believed, nor stored once there is room again.
+
+        Raises:
+            StoreError: something was not kept.
+        """
+        self.hurt = ""
+        yield
+        if self.hurt:
+            raise StoreError(f"{self.path}: an answer could not be kept ({self.hurt}); what it led to is not stored")
 
     @contextmanager
     def _inner_batch(self) -> Iterator[None]:

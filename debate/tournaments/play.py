@@ -66,7 +66,7 @@ def play_tournament(
             if missing:
                 meter.check()
                 before = meter.clock()
-                with asyncio.Runner(loop_factory=loop_factory) as runner:
+                with store.unhurt(), asyncio.Runner(loop_factory=loop_factory) as runner:
                     fresh = runner.run(play(arena, missing, cast, field.seed))
                 with store.batch():
                     store.put_many(fresh)

@@ -15,18 +15,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 
 import numpy as np
 import pytest
 
+from debate.agents.agent import Agent
 from debate.cli import main
 from debate.errors import Failed, UserError
 from debate.progress import Silent
 from debate.run.cache import CachingCompleter, completion_key
 from debate.run.codec import encode_episode
-from debate.run.store import Store
+from debate.run.store import Store, StoreError
 from debate.simulation.model import rule_model
 from debate.simulation.run import scene
 from debate.tournaments.budget import Meter
@@ -170,7 +172,8 @@ def failing_disk(kind):
 
         def work(told, path=path, number=number):
             library.fail_at(number, kind)
-            tournament(path, told)
+            if tournament(path, told) != table:
+                return 9
             return 0 if library.failed() else 3
 
         out, code = finish(*fork(work))
@@ -316,12 +319,26 @@ def shim(tmp_path_factory):
     return str(folder / "shim.so")
 
 
+def test_an_answer_that_cannot_be_kept_does_not_become_a_failed_verdict(tmp_path):
+    """A judge takes whatever its engine raises for a failed verdict; a full disk beneath it is none."""
+    with Store(tmp_path / "store.sqlite") as store:
+        store._db.execute("CREATE TRIGGER full BEFORE INSERT ON completions BEGIN SELECT RAISE(FAIL, 'disk full'); END")
+        field, plan, arena, cast = scene("round_robin", CachingCompleter(rule_model, store))
+        speaker = cast[field.entrants[0]].speaker
+        cast = {name: Agent(agent.policy, replace(speaker, completer=rule_model)) for name, agent in cast.items()}
+        results = Results(field, plan.criterion)
+        with pytest.raises(StoreError, match=r"could not be kept \(disk full\)"):
+            play_tournament(field, plan, arena, cast, store, results, Meter(clock=lambda: 0.0), Silent(), WAVE)
+        assert len(store) == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ENOSPC", "EIO"])
 def test_the_nth_write_or_flush_fails_for_every_n_and_the_table_is_the_same(shim, kind):
     found = serve(f"failing_disk({getattr(errno, kind)})", shim)
     assert found["failures"] > 50
-    assert found["loud"] > 0.9 * found["failures"]
+    # The quiet ones are failures to fold the log back into the file: the log still holds everything.
+    assert found["loud"] > found["failures"] / 2
 
 
 def test_a_second_tournament_on_the_folder_and_a_read_only_folder_are_refused(tmp_path, capsys, monkeypatch):
