@@ -372,8 +372,8 @@ def test_a_small_language_model_plays_everything():
     completer.publish("hf-v0", completer.policies.first_state(0))
     for name in shipped():
         protocol = small(name)
-        protocol = protocol.with_slots(lambda slot: replace(slot, tokens=4 if slot.tokens or slot.words else 0))
-        (episode,) = run(arena_of(name, protocol), LanguageSpeaker(completer, "chat", 4), policy="hf")
+        protocol = protocol.with_slots(lambda slot: replace(slot, tokens=2 if slot.tokens or slot.words else 0))
+        (episode,) = run(arena_of(name, protocol), LanguageSpeaker(completer, "chat", 2), policy="hf")
         assert episode.failure is None, name
         own = [turn for turn in episode.transcript.turns if turn.seat != "chance"]
         assert own and all(turn.tokens for turn in own), name
