@@ -22,8 +22,9 @@ Priors = Mapping[str, Mapping[str, float]]
 class PriorSpeaker:
     """Mixes a speaker's plan probabilities π with a prior τ: p ∝ π^(1 − s) τ^s (a logarithmic opinion pool).
 
-    This is piKL's rule (`debate.learning.pikl`) with log π in the place of the values, s = λ / (1 + λ). What is recorded of a pick is the policy's own log-probability, so that the play may be learned from
-    with an importance correction.
+    This is piKL's rule (`debate.learning.pikl`) with log π in the place of the values, s = λ / (1 + λ). What is
+    recorded of a pick is the policy's own log-probability, so that the play may be learned from with an importance
+    correction.
 
     Attributes:
         inner: who speaks.
