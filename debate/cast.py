@@ -190,6 +190,24 @@ class Cast(Mapping[str, Agent]):
                 found[name] = self.learners[name].update(batch)
         return {name: found[name] for name in batches}
 
+    def looks_ahead(self, name: str) -> bool:
+        """Whether an agent's update plays twice (extragradient)."""
+        return self.learners[name].config.lookahead == "extragradient"  # type: ignore[no-any-return]
+
+    def look_ahead(self, name: str, batch: TokenBatch) -> Policy:
+        """Moves an agent's learner ahead and seats that point as a policy of its own, until `forget` takes it away."""
+        old = self.live[name]
+        self.learners[name].look_ahead(batch)
+        policy = Policy(f"{name}.ahead", old.version, old.base, old.adapter)
+        self._completer(old.id).publish(policy.id, self.learners[name].weights())
+        self._agents[policy.id] = Agent(policy, self._agents[old.id].speaker)
+        return policy
+
+    def forget(self, policy: Policy) -> None:
+        """Takes a policy away that was seated for a moment."""
+        self._completer(policy.id).retire(policy.id)
+        del self._agents[policy.id]
+
     def exploring(self, guides: Mapping[str, PlanGuide]) -> Mapping[str, Agent]:
         """The cast as it plays in training: live agents with a guide pick their plans by it."""
         return Exploring(self, {self.live[name].id: guide for name, guide in guides.items()}) if guides else self
@@ -217,6 +235,15 @@ class Cast(Mapping[str, Agent]):
         policy = self.live[name]
         self._kept.add(policy.id)
         return policy, {key: tensor.numpy() for key, tensor in self.learners[name].weights().items()}
+
+    def restart(self, name: str, weights: Arrays) -> Policy:
+        """Gives an agent other weights of its own, as a new version, with a fresh optimiser; returns that version."""
+        learner = self.learners[name]
+        arrays, meta = learner.state()
+        kept = {key: array for key, array in arrays.items() if key.startswith("reference/")}
+        fresh = {**meta, "steps": {}, "optimistic": False, "updates": meta["updates"] + 1}
+        learner.load_state({**kept, **{f"weight/{key}": array for key, array in weights.items()}}, fresh)
+        return self.publish(name)
 
     def kept(self, name: str) -> list[int]:
         """Versions of an agent that are kept, its first one aside (every run makes that one anew)."""
@@ -372,6 +399,7 @@ def learner_config(options: Mapping[str, Any]) -> Any:
         ),
         compare=truncate > 0,
         magnet_every=options.get("magnet_every", 0),
+        lookahead=options.get("lookahead", "none"),
         spike=options.get("spike", 0.0),
         patience=options.get("patience", 10),
         epochs=options["epochs"],

@@ -41,6 +41,13 @@ def conclude(session: Session) -> dict[str, Any]:
         "judge_certificates": judge_certificates(session),
         **solve_population(session)[0],
         "exact_nash_conv": exact_nash_conv(session),
+        "exploiters": session.exploiters or None,
+        "alarms": [
+            {"update": row["update"], "agent": row["agent"], "seat": row["seat"], "message": message}
+            for row in session.folder.read_log()
+            for message in row.get("alarms") or ()
+        ],
+        "guard": [row for row in session.folder.read_log() if row.get("guard")],
         "rewards": reward_curves(session),
         "fronts": fronts(session),
     }

@@ -14,18 +14,17 @@ from debate.protocol.load import load_protocol
 from debate.reader import Document, Fields, override, read_yaml
 from debate.recipes.agents import read_agent
 from debate.recipes.engines import judge_engine
+from debate.recipes.league import META_SOLVERS, LeagueSpec, read_league
 from debate.recipes.learning import read_credit, read_process
 from debate.recipes.specs import (
     AGENT_KINDS,
     BASELINES,
     JUDGE_KINDS,
-    META_SOLVERS,
     MODEL_JUDGES,
     AgentSpec,
     ArenaSpec,
     ExactSpec,
     JudgeSpec,
-    LeagueSpec,
     Recipe,
     TournamentSpec,
     TrainingSpec,
@@ -91,7 +90,7 @@ def parse_recipe(document: Document, folder: Path) -> Recipe:
         agents=agents,
         arenas=arenas,
         training=_training(top),
-        league=_league(top),
+        league=read_league(top, tuple(arena.name for arena in arenas)),
         tournament=_tournament(top),
         evaluation=_evaluation(top),
         exact=_exact(top, arenas[0], folder),
@@ -259,23 +258,6 @@ def _training(top: Fields) -> TrainingSpec:
         raise fields.error("group_size", "a group of one has no baseline: expected at least 2, or baseline: ema")
     if spec.baseline == "ema" and spec.credit.estimator == "branch":
         raise fields.error("baseline", "branches are compared with each other: expected group or leave_one_out")
-    fields.done()
-    return spec
-
-
-def _league(top: Fields) -> LeagueSpec:
-    fields = top.child("league", optional=True)
-    if fields is None:
-        return LeagueSpec(0, 1.0, "nash", 0)
-    share = fields.take("self_play", float, 0.5)
-    if not 0.0 <= share <= 1.0:
-        raise fields.error("self_play", f"expected a share between 0 and 1, got {share}")
-    spec = LeagueSpec(
-        fields.positive("snapshot_every", 0, least=0),
-        share,
-        fields.take("meta", str, "nash", META_SOLVERS),
-        fields.positive("questions", 32),
-    )
     fields.done()
     return spec
 

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from debate.agents.agent import Agent
 from debate.cast import Cast
 from debate.errors import UserError
 from debate.judging import build_judges, check_judges
+from debate.league.alarms import Watch
 from debate.learning.assigner import CreditAssigner
 from debate.learning.configured import credit_assigner
 from debate.logging import Sink, sinks
@@ -29,6 +30,9 @@ from debate.withdrawal import Withdrawal, mark, marks
 from judges.charter.revocation import frozen_weights
 
 CRITIC = "critic/"
+if TYPE_CHECKING:
+    from debate.learning.batch import TokenBatch
+
 WAVE = 512  # matches in the air at once: large enough to fill batches, small enough for flat memory
 
 
@@ -50,6 +54,13 @@ class Tally:
         self.tokens += sum(len(turn.tokens or ()) for turn in episode.transcript.turns if turn.cost.calls)
         if episode.failure is not None:
             self.failures[episode.failure.kind] += 1
+
+    def add(self, other: Tally) -> None:
+        """Adds what another tally counted."""
+        self.episodes += other.episodes
+        self.calls += other.calls
+        self.tokens += other.tokens
+        self.failures.update(other.failures)
 
     def state(self) -> dict[str, Any]:
         """As JSON."""
@@ -85,6 +96,10 @@ class Session:
         admitted: what the recipe admits about its judges, for the report.
         withdrawn: judges that lost their certificate while this run trained.
         stopped: why training ended before its last update; empty where it did not.
+        watch: what the alarms remember; None where they are off.
+        good: agent → its last version that the guard let pass.
+        latest: agent → the batch of the update in progress.
+        exploiters: seat → what an exploiter of the last meta-strategy gained.
     """
 
     recipe: Recipe
@@ -105,6 +120,10 @@ class Session:
     admitted: list[str] = field(default_factory=list)
     withdrawn: list[Withdrawal] = field(default_factory=list)
     stopped: str = ""
+    watch: Watch | None = None
+    good: dict[str, str] = field(default_factory=dict)
+    latest: dict[str, TokenBatch] = field(default_factory=dict)
+    exploiters: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     # --- playing -----------------------------------------------------------------------------------------------------
@@ -169,6 +188,8 @@ class Session:
             "population": self.population,
             "mixture": self.mixture,
             "kept": {name: self.cast.kept(name) for name in self.cast.learners},
+            "watch": None if self.watch is None else self.watch.state(),
+            "good": self.good,
             "tally": self.tallies.get("train", Tally()).state(),
             "seconds": self.seconds + time.monotonic() - self.started,
         }
@@ -195,9 +216,11 @@ class Session:
         self.mixture = {seat: list(p) for seat, p in state["mixture"].items()}
         for name in self.cast.learners:
             for version in state["kept"][name]:
-                snapshot = self.folder.checkpoints.snapshot(f"{name}-v{version}")
-                self.cast.recall(name, version, {k: v for k, v in snapshot.arrays.items() if not k.startswith(CRITIC)})
+                self.cast.recall(name, version, self.weights_of(f"{name}-v{version}"))
             self.cast.publish(name)
+        if self.watch is not None and state["watch"] is not None:
+            self.watch.load(state["watch"])
+        self.good = dict(state["good"])
         self.tallies["train"] = Tally.load(state["tally"])
         self.seconds = state["seconds"]
         self.progress.say(f"resumed after update {self.update}")
@@ -274,6 +297,15 @@ class Session:
             self.folder.checkpoints.save_snapshot(policy.id, arrays, {"name": name, "version": policy.version})
         return policy.id
 
+    def weights_of(self, policy: str) -> dict[str, Any]:
+        """Name → array of a kept version's weights.
+
+        Raises:
+            Damaged: there is no such snapshot, or it is not what was written.
+        """
+        arrays = self.folder.checkpoints.snapshot(policy).arrays
+        return {key: array for key, array in arrays.items() if not key.startswith(CRITIC)}
+
     @property
     def wall_seconds(self) -> float:
         """Seconds of work so far, earlier sessions included."""
@@ -344,6 +376,7 @@ def open_session(
             cast,
             {name: credit_assigner(recipe, name) for name in cast.learners},
             progress or Silent(),
+            watch=None if recipe.league.alarms is None else Watch(recipe.league.alarms),
         )
         session.restore()
         session.read_marks()

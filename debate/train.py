@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from debate.agents.replay import Replaying
 from debate.conclude import conclude
 from debate.evaluate import evaluate
-from debate.league.cells import cell_matches, empirical_game
-from debate.league.matchmaking import Lineups, plan_update
-from debate.league.meta import last_profile, meta_strategy, utility_weights
+from debate.experience import gain_experience
+from debate.league.battery import guard
+from debate.league.exploiter import exploit
+from debate.league.matchmaking import Lineups, moved_ahead, plan_update
+from debate.league.population import due, join_population, start_epoch
 from debate.league.told import with_preferences
-from debate.learning.batch import TokenBatch
-from debate.learning.branches import branch_samples, known_replies, plan_forks
-from debate.learning.process_alarm import process_alarms
-from debate.learning.samples import Sample, gather
+from debate.league.watching import utility, watch_update
 from debate.preference import base_id
 from debate.progress import Progress
 from debate.recipe import ArenaSpec, Recipe
@@ -77,10 +74,13 @@ def train(
             for name in session.cast.learners:
                 session.cast.publish(name)
             if due(session):
+                rows += guard(session, session.update + 1)
                 rows.append(join_population(session, session.update + 1))
+                start_epoch(session)
             session.commit(rows)
             session.progress.advance(1, note(rows))
         # 3. What came of it.
+        session.exploiters = exploit(session, update)
         return conclude(session)
 
 
@@ -99,7 +99,7 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
         mixture=session.mixture if main else {},
         self_play=recipe.league.self_play if main else 1.0,
     )
-    plan = plan_update(
+    drawn = plan_update(
         spec.name,
         session.update,
         session.train_ids[spec.name],
@@ -108,25 +108,21 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
         lineups,
         recipe.seed,
     )
-    cast = session.training_cast()
-    episodes = list(session.play("train", with_preferences(plan, recipe, spec), advance=False, cast=cast))
-    # Where credit is by branches, every turn is played on from, and it is the candidates that are learned from.
-    forks = plan_forks(episodes, live, recipe.training.credit, recipe.seed) if branching(recipe) else []
-    replaying = Replaying(cast, known_replies(forks, episodes, recipe.seed))
-    continued = list(session.play("train", [fork.match for fork in forks], advance=False, cast=replaying))
-    batches, found, left_out = {}, {}, {}
-    for name in dict.fromkeys(learning.values()):
-        learner, policy = session.cast.learners[name], session.cast.live[name].id
-        if branching(recipe):
-            samples, left_out[name] = branch_samples(episodes, forks, continued, policy)
-        else:
-            samples, left_out[name] = gather(episodes, policy)
-        states = partial(states_of, learner)
-        found[name] = session.credit[name].assign(samples, states, session.update, session.frozen(spec))
-        batches[name] = TokenBatch.from_samples(samples, found[name].advantages)
-    metrics = session.cast.update({name: batch for name, batch in batches.items() if batch.units})
+    plan = with_preferences(drawn, recipe, spec)
+    played = gain_experience(session, spec, plan, learning, live)
+    ahead = [name for name in played.batches if session.cast.looks_ahead(name) and played.batches[name].units]
+    if ahead:  # extragradient: play on at the point looked ahead to, learn from that, step from here
+        there = {name: session.cast.look_ahead(name, played.batches[name]) for name in ahead}
+        moved = {seat: there[name].id for seat, name in learning.items() if name in there}
+        plan = [moved_ahead(match, live, moved) for match in plan]
+        played = gain_experience(session, spec, plan, learning, {**live, **moved})
+        for policy in there.values():
+            session.cast.forget(policy)
+    metrics = session.cast.update({name: batch for name, batch in played.batches.items() if batch.units})
+    session.latest = played.batches
     rows = []
     for seat, name in learning.items():
+        mean = mean_rewards(played.episodes, seat, played.live[seat])
         rows.append(
             {
                 **metrics.get(name, {}),
@@ -134,74 +130,17 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
                 "arena": arena.name,
                 "seat": seat,
                 "agent": name,
-                "rewards": mean_rewards(episodes, seat, live[seat]),
-                "advantage_spread": dict(found[name].credit.spread),
-                "excluded": dict(left_out[name]),
-                **found[name].log,
+                "policy": played.live[seat],
+                "rewards": mean,
+                "utility": utility(mean, recipe.agent(name).weights),
+                "advantage_spread": dict(played.credit[name].credit.spread),
+                "excluded": dict(played.left_out[name]),
+                **played.credit[name].log,
                 **session.cast.traffic(name),
             }
         )
-    return watched(session, rows)
-
-
-def watched(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows, with what there is to say of process rewards that rise while the outcome is flat."""
-    process = session.recipe.training.process
-    past = list(session.folder.read_log()) if process else []
-    for row in rows if process else ():
-        who = {key: row[key] for key in ("arena", "seat", "agent")}
-        mine = [old for old in past if old.get("rewards") and who.items() <= old.items()]
-        weights = session.recipe.agent(row["agent"]).weights
-        row["alarms"] = process_alarms([*mine, row], weights, process)
-        for alarm in row["alarms"]:
-            session.progress.say(f"alarm after update {row['update']}: {row['agent']}: {alarm}")
+    watch_update(session, rows, played.episodes)
     return rows
-
-
-def branching(recipe: Recipe) -> bool:
-    """Whether credit comes from playing on from every turn."""
-    return recipe.training.credit.estimator == "branch"
-
-
-def states_of(learner: Any, samples: Sequence[Sample]) -> Any:
-    """[T, H] a learner's hidden state before each turn of some samples."""
-    return learner.turn_states(TokenBatch.from_samples(samples, np.zeros(len(samples))))
-
-
-def due(session: Session) -> bool:
-    """Whether snapshots join after the update that is about to be committed."""
-    every, done = session.recipe.league.snapshot_every, session.update + 1
-    return done == session.recipe.training.updates or (every > 0 and done % every == 0)
-
-
-def join_population(session: Session, done: int) -> dict[str, Any]:
-    """Adds the versions after `done` updates as snapshots, plays the new cells, and solves for the meta-strategy."""
-    spec = session.recipe.main
-    recipe = session.paying(spec)
-    for name in session.cast.learners:
-        session.keep(name)
-    for seat, policy in live_seats(session, spec).items():
-        snapshots = session.population.setdefault(seat, [])
-        if policy not in snapshots:
-            snapshots.append(policy)
-    row: dict[str, Any] = {"update": done, "arena": spec.name, "population": session.population}
-    if len(spec.seats) < 2 or recipe.league.questions == 0 or session.unpaid(spec):
-        session.mixture = {seat: [1.0 / len(ids)] * len(ids) for seat, ids in session.population.items()}
-        return row
-    questions = session.test_ids[spec.name][: recipe.league.questions]
-    matches = cell_matches(spec.name, session.population, questions)
-    game = empirical_game(session.play("league", matches, advance=False), session.population, spec.protocol.criteria)
-    calls = session.tallies["train"].calls if "train" in session.tallies else 0
-    row["model_calls"] = calls
-    unknown = game.unplayed()
-    if unknown:  # every match of some cell failed: nothing is known there, so opponents are drawn evenly
-        session.mixture = meta_strategy(recipe, game, "uniform")
-        return {**row, "mixture": session.mixture, "nash_conv": None, "unknown_cells": len(unknown)}
-    session.mixture = meta_strategy(recipe, game, recipe.league.meta)
-    scalar = game.normal_form().scalarise(utility_weights(recipe, game))
-    from games.measures import nash_conv
-
-    return {**row, "mixture": session.mixture, "nash_conv": nash_conv(scalar, last_profile(game))}
 
 
 def mean_rewards(episodes: Sequence[Episode], seat: str, policy: str) -> dict[str, float]:

@@ -23,7 +23,12 @@ def cell_matches(arena: str, populations: Mapping[str, Sequence[str]], questions
     for profile in product(*populations.values()):
         lineup = dict(zip(seats, profile, strict=True))
         for question in questions:
-            yield Match(f"cell/{arena}/{'+'.join(profile)}/{question}", arena, question, lineup)
+            yield cell_match(arena, lineup, question)
+
+
+def cell_match(arena: str, lineup: Mapping[str, str], question: str) -> Match:
+    """The match of one profile on one question."""
+    return Match(f"cell/{arena}/{'+'.join(lineup.values())}/{question}", arena, question, dict(lineup))
 
 
 def empirical_game(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from debate.preference import base_id
 from debate.seeds import generator
 from debate.transcript import Match
 
@@ -64,3 +65,19 @@ def _lineup(lineups: Lineups, group: int, rng: np.random.Generator) -> dict[str,
         if seat != focus and lineups.population.get(seat):
             seats[seat] = str(rng.choice(list(lineups.population[seat]), p=np.asarray(lineups.mixture[seat])))
     return seats
+
+
+def moved_ahead(match: Match, live: Mapping[str, str], ahead: Mapping[str, str]) -> Match:
+    """The same match with the policies that an extragradient step looks ahead to in the place of the live ones.
+
+    Args:
+        match: as planned.
+        live: seat → policy that is moved where it sits in the match.
+        ahead: seat → the policy it becomes.
+    """
+    seats = {
+        seat: policy.replace(live[seat], ahead[seat], 1) if seat in ahead and base_id(policy) == live[seat] else policy
+        for seat, policy in match.seats.items()
+    }
+    group = f"{match.group}/ahead" if match.group else ""
+    return replace(match, id=f"{match.id}/ahead", seats=seats, group=group)

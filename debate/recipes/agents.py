@@ -14,6 +14,7 @@ from debate.recipes.learning import read_explore, read_preferences, read_scalari
 from debate.recipes.specs import AGENT_KINDS, AgentSpec
 
 LEARNERS = ("auto", "joint", "separate")
+LOOKAHEADS = ("none", "optimistic", "extragradient")
 
 
 def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
@@ -54,6 +55,7 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
         options["entropy"] = fields.take("entropy", float, 0.0)
         options["kl"] = fields.take("kl", float, 0.0)
         options["magnet_every"] = fields.positive("magnet_every", 0, least=0)
+        options["lookahead"] = fields.take("lookahead", str, "none", LOOKAHEADS)
         options["max_norm"] = fields.above("max_norm", 1.0)
         options["spike"] = fields.take("spike", float, 0.0)
         options["patience"] = fields.positive("patience", 10)
@@ -63,6 +65,8 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
         for key in ("kl", "spike", "truncate"):
             if options[key] < 0:
                 raise fields.error(key, f"expected a number of at least 0, got {options[key]}")
+        if options["lookahead"] == "extragradient":
+            _check_extragradient(fields, options)
         start = fields.take("start", str, "")
         options["start"] = start if not start or start.startswith("/") else str(folder / start)
     family = fields.take("family", str, "") if kind == "hf" else ""
@@ -92,5 +96,15 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
     if scalariser.kind == "lexicographic" and not weights:
         weights = {scalariser.order[0]: 1.0}
     explore = read_explore(fields, folder)
+    frozen = fields.take("frozen", bool, False)
     fields.done()
-    return AgentSpec(name, kind, model, script, weights, options, scalariser, preferences, explore, family)
+    return AgentSpec(name, kind, model, script, weights, options, scalariser, preferences, explore, family, frozen)
+
+
+def _check_extragradient(fields: Fields, options: dict[str, Any]) -> None:
+    """It plays at a point of its own and takes one step from where it was: not with what moves or shares that."""
+    for key, plain in (("epochs", 1), ("magnet_every", 0)):
+        if options[key] != plain:
+            raise fields.error("lookahead", f"extragradient takes one step an update: expected {key}: {plain}")
+    if options.get("learner", "separate") != "separate":
+        raise fields.error("lookahead", "extragradient needs a learner of its own: expected learner: separate")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from debate.protocol.spec import DebateProtocol
+from debate.recipes.league import LeagueSpec
 from debate.recipes.learning import CreditSpec, ExploreSpec, PreferenceSpec, ProcessSpec, ScalariserSpec
 
 AGENT_KINDS = ("nano", "hf", "vllm", "openai", "scripted", "human")
 JUDGE_KINDS = ("naive_evidence", "llm", "learned", "constant")
 MODEL_JUDGES = ("llm", "learned")  # whose word needs a certificate
-META_SOLVERS = ("nash", "uniform", "last")
 BASELINES = ("group", "leave_one_out", "ema")
 
 
@@ -34,6 +34,7 @@ class AgentSpec:
         preferences: set where its weights are drawn in training; `weights` is then their mean.
         explore: how it picks plans in training; None: as the policy does.
         family: of its model, where the recipe declares it.
+        frozen: whether it plays without learning.
     """
 
     name: str
@@ -46,6 +47,7 @@ class AgentSpec:
     preferences: PreferenceSpec | None = None
     explore: ExploreSpec | None = None
     family: str = ""
+    frozen: bool = False
 
     @property
     def speaks(self) -> bool:
@@ -54,8 +56,8 @@ class AgentSpec:
 
     @property
     def learns(self) -> bool:
-        """Whether its weights can be trained."""
-        return self.kind in ("nano", "hf", "vllm")
+        """Whether its weights are trained."""
+        return self.kind in ("nano", "hf", "vllm") and not self.frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +107,6 @@ class TrainingSpec:
     baseline: Literal["group", "leave_one_out", "ema"]
     credit: CreditSpec = field(default_factory=CreditSpec)
     process: Mapping[str, ProcessSpec] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LeagueSpec:
-    """When snapshots join, how often one meets the current opponent, how the others are drawn."""
-
-    snapshot_every: int
-    self_play: float
-    meta: str
-    questions: int
 
 
 @dataclass(frozen=True, slots=True)
