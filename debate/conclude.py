@@ -22,6 +22,8 @@ from games.analysis.analyse import Analysis
 from games.measures import nash_conv
 from judges.rules import make_rule
 
+CELLS = ("league", "exploit")  # stages whose matches the tournament counts, or that measure without adding play
+
 
 def conclude(session: Session) -> dict[str, Any]:
     """Everything after the last update; what is in the store already is read, not played again.
@@ -54,8 +56,8 @@ def conclude(session: Session) -> dict[str, Any]:
     failures: Counter[str] = Counter()
     for tally in session.tallies.values():
         failures.update(tally.failures)
-    summary["episodes"] = sum(tally.episodes for stage, tally in session.tallies.items() if stage != "league")
-    summary["sampled_tokens"] = sum(tally.tokens for stage, tally in session.tallies.items() if stage != "league")
+    summary["episodes"] = sum(tally.episodes for stage, tally in session.tallies.items() if stage not in CELLS)
+    summary["sampled_tokens"] = sum(tally.tokens for stage, tally in session.tallies.items() if stage not in CELLS)
     summary["failures"] = dict(failures)
     summary["wall_seconds"] = round(session.wall_seconds, 3)
     session.folder.write_summary(summary)

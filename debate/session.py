@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from debate.agents.agent import Agent
 from debate.cast import Cast
@@ -30,9 +30,6 @@ from debate.withdrawal import Withdrawal, mark, marks
 from judges.charter.revocation import frozen_weights
 
 CRITIC = "critic/"
-if TYPE_CHECKING:
-    from debate.learning.batch import TokenBatch
-
 WAVE = 512  # matches in the air at once: large enough to fill batches, small enough for flat memory
 
 
@@ -98,7 +95,6 @@ class Session:
         stopped: why training ended before its last update; empty where it did not.
         watch: what the alarms remember; None where they are off.
         good: agent → its last version that the guard let pass.
-        latest: agent → the batch of the update in progress.
         exploiters: seat → what an exploiter of the last meta-strategy gained.
     """
 
@@ -122,7 +118,6 @@ class Session:
     stopped: str = ""
     watch: Watch | None = None
     good: dict[str, str] = field(default_factory=dict)
-    latest: dict[str, TokenBatch] = field(default_factory=dict)
     exploiters: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 

@@ -119,7 +119,6 @@ def update(session: Session, spec: ArenaSpec) -> list[dict[str, Any]]:
         for policy in there.values():
             session.cast.forget(policy)
     metrics = session.cast.update({name: batch for name, batch in played.batches.items() if batch.units})
-    session.latest = played.batches
     rows = []
     for seat, name in learning.items():
         mean = mean_rewards(played.episodes, seat, played.live[seat])

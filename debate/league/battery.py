@@ -38,7 +38,7 @@ def guard(session: Session, done: int) -> list[dict[str, Any]]:
             continue
         before, after = run_battery(session, name, good), run_battery(session, name, now)
         report = compare(*_scores(session, name, before, after), spec.alpha, spec.margin, seed=session.recipe.seed)
-        row = _row(session, name, done, report, after)
+        row = _row(session, name, now, done, report, after)
         session.progress.say(f"{name} after update {done}: {report.words()}")
         if report.outcome != "roll_back":
             session.good[name] = now
@@ -49,10 +49,16 @@ def guard(session: Session, done: int) -> list[dict[str, Any]]:
     return rows
 
 
-def run_battery(session: Session, name: str, policy: str) -> dict[str, list[Episode]]:
+def run_battery(session: Session, name: str, policy: str, trained: bool = False) -> dict[str, list[Episode]]:
     """Task → episodes of one version of an agent; played once, then read from the store.
 
     Tasks are the arenas in which the agent sits, on their last held-out questions; other seats hold first versions.
+
+    Args:
+        session: the run.
+        name: the agent.
+        policy: the version that plays.
+        trained: on questions of the training data instead: the new prompts beside the old ones.
     """
     spec = session.recipe.league.guard
     assert spec is not None
@@ -60,9 +66,12 @@ def run_battery(session: Session, name: str, policy: str) -> dict[str, list[Epis
     for arena in session.recipe.arenas:
         if name not in arena.seats.values() or (spec.tasks and arena.name not in spec.tasks):
             continue
-        questions = session.test_ids[arena.name][-spec.questions :]
+        questions = (session.train_ids if trained else session.test_ids)[arena.name][-spec.questions :]
         seats = {s: policy if a == name else f"{a}-v0" for s, a in arena.seats.items()}
-        planned = [Match(f"guard/{arena.name}/{name}/{q}", arena.name, q, seats) for q in questions]
+        planned = [
+            Match(f"guard/{arena.name}/{name}/{'new' if trained else 'old'}/{q}", arena.name, q, seats)
+            for q in questions
+        ]
         found[arena.name] = _played(session, planned, policy)
     return found
 
@@ -106,7 +115,7 @@ def _utilities(session: Session, name: str, episodes: list[Episode]) -> Array:
 
 
 def _row(
-    session: Session, name: str, done: int, report: GuardReport, after: Mapping[str, list[Episode]]
+    session: Session, name: str, now: str, done: int, report: GuardReport, after: Mapping[str, list[Episode]]
 ) -> dict[str, Any]:
     """The log's row: the outcome, each task's change, and the KL to the first version on old and on new prompts."""
     tasks = {
@@ -118,18 +127,15 @@ def _row(
         "guard": name,
         "outcome": report.outcome,
         "tasks": tasks,
-        "kl_old_prompts": _from_start(session, name, _batch(session, name, after)),
-        "kl_new_prompts": _from_start(session, name, session.latest.get(name)),
+        "kl_old_prompts": _from_start(session, name, after),
+        "kl_new_prompts": _from_start(session, name, run_battery(session, name, now, trained=True)),
     }
 
 
-def _batch(session: Session, name: str, after: Mapping[str, list[Episode]]) -> TokenBatch | None:
-    samples, _ = gather([e for episodes in after.values() for e in episodes], session.cast.live[name].id)
-    return TokenBatch.from_samples(samples, np.zeros(len(samples))) if samples else None
-
-
-def _from_start(session: Session, name: str, batch: TokenBatch | None) -> float | None:
-    """KL of the current weights to the first version on some rows (those of training were sampled an update ago)."""
+def _from_start(session: Session, name: str, played: Mapping[str, list[Episode]]) -> float | None:
+    """KL of the current weights to the first version on what they said themselves; None where they said nothing."""
+    samples, _ = gather([e for episodes in played.values() for e in episodes], session.cast.live[name].id)
+    batch = TokenBatch.from_samples(samples, np.zeros(len(samples))) if samples else None
     if batch is None or not batch.units:
         return None
     return divergence(session.cast.learners[name], batch, session.weights_of(f"{name}-v0"))

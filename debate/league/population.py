@@ -66,8 +66,8 @@ def start_epoch(session: Session) -> None:
 def play_cells(session: Session, recipe: Recipe) -> EmpiricalGame:
     """The empirical game of the population.
 
-    All cells on the same questions; or, where the recipe says `first`, that many in each, and then the rest of the
-    matches, a batch after the other, in the cells that narrow NashConv most (`games.next_matches`).
+    All cells on the same questions; or, where the recipe says `first`, that many in each, and then more, a batch after
+    the other, in the cells that narrow NashConv most (`games.next_matches`), until a cell has `average` on average.
     """
     spec, league = recipe.main, recipe.league
     questions = session.test_ids[spec.name][: league.questions]
@@ -76,7 +76,7 @@ def play_cells(session: Session, recipe: Recipe) -> EmpiricalGame:
     episodes = list(session.play("league", cell_matches(spec.name, seats, questions[:first]), advance=False))
     game = empirical_game(episodes, seats, criteria)
     cells = int(np.prod(game.shape))
-    left = cells * (len(questions) - first)
+    left = cells * (min(league.average, len(questions)) - first) if league.first else 0
     used = np.full(game.shape, min(first, len(questions)))
     while left > 0 and not game.unplayed():
         matches = _narrowing(recipe, game, used, questions, min(left, max(1, cells)))

@@ -38,8 +38,9 @@ class LeagueSpec:
         self_play: probability that a group is played by the current policies alone; 0 is PSRO, whose epochs train best
             responses to the meta-strategy.
         meta: how the others are drawn (see `debate.league.meta`).
-        questions: of each cell of the empirical game.
-        first: questions of each new cell before the rest is spent where it narrows NashConv most; 0: all at once.
+        questions: of each cell of the empirical game, at most.
+        first: questions of each cell before more is spent where it narrows NashConv most; 0: all of them at once.
+        average: questions of a cell on average, once that is spent; used with `first`.
         start: what an epoch starts from: "live" (the current weights) or "first" (version 0, a fresh best response).
         resamples: of the bootstrap behind the interval of NashConv.
         exploiter: updates of the exploiter that is trained against the last meta-strategy after the run; 0: none.
@@ -52,6 +53,7 @@ class LeagueSpec:
     meta: str = "nash"
     questions: int = 0
     first: int = 0
+    average: int = 0
     start: Literal["live", "first"] = "live"
     resamples: int = 200
     exploiter: int = 0
@@ -73,14 +75,18 @@ def read_league(top: Fields, arenas: tuple[str, ...]) -> LeagueSpec:
         raise section.error("self_play", f"expected a share between 0 and 1, got {share}")
     questions = section.positive("questions", 32)
     first = section.positive("first", 0, least=0)
+    average = section.positive("average", (first + questions + 1) // 2)
     if first > questions:
         raise section.error("first", f"expected at most questions ({questions}), got {first}")
+    if not first <= average <= questions:
+        raise section.error("average", f"expected first ({first}) to questions ({questions}), got {average}")
     spec = LeagueSpec(
         snapshot_every=section.positive("snapshot_every", 0, least=0),
         self_play=share,
         meta=section.take("meta", str, "nash", META_SOLVERS),
         questions=questions,
         first=first,
+        average=average,
         start=section.take("start", str, "live", ("live", "first")),
         resamples=section.positive("resamples", 200),
         exploiter=section.positive("exploiter", 0, least=0),
