@@ -304,7 +304,7 @@ def test_shared_accuracies_agree_with_exact_enumeration(concentration: float) ->
     counts = np.eye(2)[rng.integers(0, 2, (5, 3))]
     counts[rng.random((5, 3)) < 0.3] = 0
     prior = np.array([[3.0, 1.0], [1.0, 3.0]])
-    belief = sample_classes(counts, prior, sweeps=6_000, seed=1, concentration=concentration)
+    belief = sample_classes(counts, prior, sweeps=30_000, seed=1, concentration=concentration)
     np.testing.assert_allclose(belief.posterior, _exact_shared(counts, prior, concentration), atol=0.025)
     assert (belief.confusion + prior > 0).all()
 
