@@ -30,15 +30,14 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
         options["lora_alpha"] = fields.take("lora_alpha", float, 32.0)
         options["rows"] = fields.positive("rows", 16)
         options["bucket"] = fields.positive("bucket", 64)
+    if kind == "vllm":
+        model = fields.take("model", str)
+        options |= vllm_options(fields)
+    if kind in ("hf", "vllm"):
         options["part_rows"] = fields.positive("part_rows", 4)
         options["layout"] = fields.take("layout", str, "auto", get_args(Kind))
         options["bf16"] = fields.take("bf16", bool, False)
         options["checkpointing"] = fields.take("checkpointing", bool, False)
-        options["learner"] = fields.take("learner", str, "auto", LEARNERS)
-    if kind == "vllm":
-        model = fields.take("model", str)
-        options |= vllm_options(fields)
-        options["part_rows"] = fields.positive("part_rows", 4)
         options["learner"] = fields.take("learner", str, "auto", LEARNERS)
     if kind == "openai":
         model = fields.take("model", str)
@@ -69,7 +68,7 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
             _check_extragradient(fields, options)
         start = fields.take("start", str, "")
         options["start"] = start if not start or start.startswith("/") else str(folder / start)
-    family = fields.take("family", str, "") if kind == "hf" else ""
+    family = fields.take("family", str, "") if kind in ("hf", "vllm", "openai") else ""
     if kind == "scripted":
         script = fields.take("script", str, among=SCRIPTS)
     weights = {}

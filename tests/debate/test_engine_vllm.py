@@ -110,6 +110,29 @@ def test_settings_are_the_same_for_both_ways_of_starting() -> None:
         VllmSettings(memory=1.0)
 
 
+def test_an_agent_on_vllm_has_every_setting_of_the_same_learner_on_transformers() -> None:
+    from debate.cast import AdapterEngine, learner_config
+    from debate.reader import parse_yaml
+    from debate.recipe import parse_recipe
+
+    text = """\
+name: both
+agents:
+  one: &agent {kind: hf, model: smollm2-135m, weights: {win: 1}}
+  two: {kind: vllm, model: smollm2-135m, weights: {win: 1}}
+  three: {kind: vllm, model: smollm2-135m, weights: {win: 1}}
+arenas:
+  debate: {protocol: evidence_debate, seats: {A: one, B: two}, judge: naive_evidence, data: {adapter: evidence, n: 12}}
+training: {updates: 1, groups: 1, group_size: 2, baseline: group}
+"""
+    recipe = parse_recipe(parse_yaml(text, "both.yaml"), Path())
+    hf, vllm = recipe.agent("one").options, recipe.agent("two").options
+    assert set(hf) - set(vllm) == {"bucket"}
+    assert learner_config(vllm).loss.truncate == 2.0 and learner_config(vllm).compare
+    assert learner_config(hf).loss.truncate == 0.0 and not learner_config(hf).compare
+    assert AdapterEngine.joins(AdapterEngine(), [recipe.agent("two"), recipe.agent("three")])
+
+
 def test_prompt_log_probabilities_are_read_by_id_and_never_guessed() -> None:
     entries: list[Any] = [None, {"7": {"logprob": -0.5}}, {8: type("E", (), {"logprob": -2.0})()}]
     assert scored((6, 7, 8), entries, 1) == (-0.5, -2.0)
