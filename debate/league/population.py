@@ -50,7 +50,7 @@ def join_population(session: Session, done: int) -> dict[str, Any]:
     row["model_calls"] = calls
     unknown = game.unplayed()
     if unknown:  # every match of some cell failed: nothing is known there, so opponents are drawn evenly
-        session.mixture = meta_strategy(recipe, game, "uniform")
+        session.mixture = {seat: [1.0 / len(ids)] * len(ids) for seat, ids in session.population.items()}
         return {**row, "mixture": session.mixture, "nash_conv": None, "unknown_cells": len(unknown)}
     session.mixture = meta_strategy(recipe, game, recipe.league.meta)
     return {**row, "mixture": session.mixture, **_measured(session, recipe, game, before)}
