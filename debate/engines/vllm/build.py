@@ -53,6 +53,9 @@ def vllm_completer(
     spec = adapter or AdapterSpec()
     targets = () if isinstance(spec.targets, str) else tuple(spec.targets)
     settings = replace(settings or VllmSettings(), rank=spec.rank, targets=targets)
+    if not url and not _accelerated():
+        # vLLM 0.32 on a CPU dies when it splits the prompt of a seeded request ("CPU Generator does not use offset").
+        settings = replace(settings, seeded=False)
     adapters = AdapterFolder(folder.absolute(), name, spec)
     path = resolve(name)
     chat = chat_format(path, name)
@@ -71,6 +74,12 @@ def vllm_completer(
     except BaseException:
         backend.close()
         raise
+
+
+def _accelerated() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def chat_format(path: str, name: str) -> ChatFormat:
