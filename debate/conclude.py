@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import Counter
 from dataclasses import asdict
@@ -10,17 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from debate.bridge import as_game, policy_of
 from debate.evaluate import evaluate, judge_alone, scripted_accuracy
+from debate.exact import exact_nash_conv, finite_variant
 from debate.fronts import fronts
 from debate.judge_facts import constant_accuracy, human_accuracy, judge_attacks, judge_certificates
-from debate.play import Arena
 from debate.session import Session, live_seats
 from debate.tournament import analyse_run, profile_regrets, tournament
 from debate.withdrawal import quarantined
 from games.analysis.analyse import Analysis
-from games.measures import nash_conv
-from judges.rules import make_rule
 
 CELLS = ("league", "exploit")  # stages whose matches the tournament counts, or that measure without adding play
 
@@ -42,7 +38,7 @@ def conclude(session: Session) -> dict[str, Any]:
         "judge_attacks": judge_attacks(session) if session.recipe.evaluation else {},
         "judge_certificates": judge_certificates(session),
         **solve_population(session)[0],
-        "exact_nash_conv": exact_nash_conv(session),
+        "exact_nash_conv": exact_ends(session),
         "exploiters": session.exploiters or None,
         "alarms": [
             {"update": row["update"], "agent": row["agent"], "seat": row["seat"], "message": message}
@@ -151,17 +147,12 @@ def trace(session: Session) -> dict[str, list[float]] | None:
     }
 
 
-def exact_nash_conv(session: Session) -> dict[str, Any] | None:
+def exact_ends(session: Session) -> dict[str, Any] | None:
     """Exact NashConv of the first and the last versions in the finite variant, read off their option probabilities."""
-    from debate.data import load_questions
-
-    spec, main = session.recipe.exact, session.recipe.main
-    if spec is None:
+    main, found = session.recipe.main, finite_variant(session)
+    if found is None:
         return None
-    questions = load_questions(spec.data, session.recipe.seed)
-    rules = {c.name: make_rule(c.rule, **c.params) for c in spec.protocol.rewards}
-    judges = session.arenas[main.name].judges
-    compiled = as_game(Arena("exact", spec.protocol, {q.id: q for q in questions}, judges, rules), [spec.criterion])
+    compiled, questions = found
     ends = {
         "before": {seat: f"{agent}-v0" for seat, agent in main.seats.items()},
         "after": {seat: session.cast.live[agent].id for seat, agent in main.seats.items()},
@@ -169,11 +160,10 @@ def exact_nash_conv(session: Session) -> dict[str, Any] | None:
     session.progress.start("exact NashConv", len(ends))
     result: dict[str, Any] = {}
     for when, seats in ends.items():
-        policy = asyncio.run(policy_of(compiled, {seat: session.cast[p] for seat, p in seats.items()}))
-        result[when] = nash_conv(compiled.game, policy.probabilities)
+        result[when], policy = exact_nash_conv(session, compiled, seats)
         result[f"illegal_{when}"] = policy.illegal_mass
         session.progress.advance()
-    return {**result, "questions": len(questions), "information_sets": len(compiled.positions)}
+    return {**result, "questions": questions, "information_sets": len(compiled.positions)}
 
 
 def reward_curves(session: Session) -> dict[str, dict[str, list[float | None]]]:

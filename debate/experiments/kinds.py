@@ -11,6 +11,7 @@ from typing import Any
 KINDS = {
     "dynamics": "debate.experiments.dynamics:play",
     "recipe": "debate.experiments.recipes:play",
+    "guarding": "debate.experiments.guarding:play",
     "plans": "debate.experiments.plans:play",
     "credit": "debate.experiments.credit:play",
     "shaping": "debate.experiments.shaping:play",

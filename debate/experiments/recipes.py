@@ -22,14 +22,16 @@ def play(job: Job) -> list[Mapping[str, float]]:
 
     Settings: `recipe` (relative to the experiment's file), `set` (recipe field → value), `series` (measure → {arena,
     path of the number in a log row, seat or agent if several rows share an update}), `final` (measure → path in the
-    summary, put into the last row), `window` (updates that are averaged).
+    summary, put into the last row), `window` (updates that are averaged; 0: a row for each time snapshots joined, read
+    from the league's own rows).
 
     Returns:
         One row every `window` updates: `update`, `tokens` (that carried loss, so far) and the measures.
     """
     s = job.settings
     summary, log = run(job, str(s["recipe"]), s.get("set", {}))
-    rows = curves(log, s.get("series", {}), int(s.get("window", 1)))
+    window = int(s.get("window", 1))
+    rows = curves(log, s.get("series", {}), window) if window else epochs(log, s.get("series", {}))
     for measure, path in s.get("final", {}).items():
         rows[-1][measure] = number(summary, path)
     return list(rows)
@@ -70,6 +72,17 @@ def curves(log: Rows, series: Mapping[str, Mapping[str, Any]], window: int) -> l
             values = known(_at(row, str(where["path"])) for row in chosen)
             point[measure] = sum(values) / len(values) if values else math.nan
         rows.append(point)
+    return rows
+
+
+def epochs(log: Rows, series: Mapping[str, Mapping[str, Any]]) -> list[dict[str, float]]:
+    """A row for each time snapshots joined; tokens are those that carried loss until then."""
+    rows = []
+    for row in (r for r in log if "population" in r):
+        spent = sum(known(r.get("tokens") for r in log if r.get("agent") and int(r["update"]) <= int(row["update"])))
+        values = {measure: known([_at(row, str(where["path"]))]) for measure, where in series.items()}
+        point = {"update": float(row["update"]), "tokens": spent}
+        rows.append(point | {measure: found[0] if found else math.nan for measure, found in values.items()})
     return rows
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from debate.exact import exact_meta_nash_conv, exact_nash_conv, finite_variant
 from debate.league.cells import cell_match, cell_matches, empirical_game
 from debate.league.meta import last_profile, meta_strategy, utility_weights
 from debate.session import Session, live_seats
@@ -42,6 +43,7 @@ def join_population(session: Session, done: int) -> dict[str, Any]:
         if policy not in snapshots:
             snapshots.append(policy)
     row: dict[str, Any] = {"update": done, "arena": spec.name, "population": session.population}
+    row |= _exact(session)
     if len(spec.seats) < 2 or recipe.league.questions == 0 or session.unpaid(spec):
         session.mixture = {seat: [1.0 / len(ids)] * len(ids) for seat, ids in session.population.items()}
         return row
@@ -53,7 +55,21 @@ def join_population(session: Session, done: int) -> dict[str, Any]:
         session.mixture = {seat: [1.0 / len(ids)] * len(ids) for seat, ids in session.population.items()}
         return {**row, "mixture": session.mixture, "nash_conv": None, "unknown_cells": len(unknown)}
     session.mixture = meta_strategy(recipe, game, recipe.league.meta)
-    return {**row, "mixture": session.mixture, **_measured(session, recipe, game, before)}
+    return {**row, "mixture": session.mixture, **_measured(session, recipe, game, before), **_exact_meta(session)}
+
+
+def _exact(session: Session) -> dict[str, Any]:
+    """Exact NashConv of the newest versions, where the recipe names a finite variant."""
+    found = finite_variant(session)
+    if found is None:
+        return {}
+    return {"exact_nash_conv": exact_nash_conv(session, found[0], live_seats(session, session.recipe.main))[0]}
+
+
+def _exact_meta(session: Session) -> dict[str, Any]:
+    """The same of the meta-strategy."""
+    found = finite_variant(session)
+    return {} if found is None else {"exact_meta_nash_conv": exact_meta_nash_conv(session, found[0])}
 
 
 def start_epoch(session: Session) -> None:

@@ -36,6 +36,7 @@ arenas:
     data: {adapter: evidence, n: 6, train: {split: train, limit: 64}, test: {split: test, limit: 32}}
 training: {updates: 2, groups: 2, group_size: 4, baseline: group}
 league: {snapshot_every: 1, self_play: 0.5, meta: nash, questions: 6, resamples: 50}
+exact: {parameters: {k: 1}, criterion: win, data: {adapter: evidence, n: 4, split: test, limit: 2}}
 """
 
 
@@ -103,6 +104,8 @@ def test_the_log_has_nash_conv_with_its_interval(whole: Path) -> None:
         for key in ("nash_conv", "meta_nash_conv"):
             low, high = row[f"{key}_interval"]
             assert 0 <= low <= high and row[key] >= 0
+        # One more snapshot in the mixture cannot be better than an equilibrium, nor worse than every match lost.
+        assert 0 <= row["exact_nash_conv"] <= 4 and 0 <= row["exact_meta_nash_conv"] <= 4
         for mixture in row["mixture"].values():
             assert sum(mixture) == pytest.approx(1.0) and min(mixture) > 0, "projected replicator dynamics explores"
 
