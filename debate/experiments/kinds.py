@@ -16,6 +16,7 @@ KINDS = {
     "credit": "debate.experiments.credit:play",
     "shaping": "debate.experiments.shaping:play",
     "revision": "debate.experiments.revision:play",
+    "front": "debate.experiments.fronts:play",
 }
 
 
