@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from debate.learning.assigner import CreditAssigner
 from debate.learning.baselines import GroupBaseline
+from debate.learning.batch import TokenBatch
 from debate.learning.samples import Sample
 from debate.learning.scalarisers import Linear
+from debate.learning.tied import tied_criteria
 from debate.protocol.load import load_protocol
 from debate.transcript import Turn
 
+ROOT = Path(__file__).parents[2]
 PROTOCOL = load_protocol("self_critique")
 PHASES = ("answer", "critique", "judgement", "revision")
 
@@ -96,3 +102,50 @@ training: {updates: 1, groups: 1, group_size: 2, credit: {level: turn, estimator
         credit_assigner(read_recipe(tmp_path / "r.yaml", []), "sol")
     (tmp_path / "r.yaml").write_text(text.replace(", credit: {level: turn, estimator: gae}", ""))
     assert credit_assigner(read_recipe(tmp_path / "r.yaml", []), "sol").weights == {"first": 1.0, "shaped": 1.0}
+
+
+def test_a_turns_reward_reaches_that_turns_tokens_alone():
+    """Tokens of the first answer carry r₁, of critique and judgement theirs, of the revision r₂ + α (r₂ − r₁)."""
+    weights = {"first": 1.0, "discernment": 1.0, "helped": 1.0, "shaped": 1.0}
+    paid = pairs([(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])
+    samples = []
+    for number, one in enumerate(paid):
+        turns = tuple(
+            replace(t, prompt_tokens=(1,), tokens=(10 + k, 20 + k), logprobs=(-1.0, -1.0))
+            for k, t in enumerate(one.turns)
+        )
+        samples.append(replace(one, turns=turns, rewards=one.rewards.copy()))
+        samples[-1].rewards[PROTOCOL.criteria.index("discernment")] = number % 2
+        samples[-1].rewards[PROTOCOL.criteria.index("helped")] = (0.0, -1.0, 1.0, 0.0)[number]
+    samples = [replace(s, status=tuple("ok" if np.isfinite(v) else "abstain" for v in s.rewards)) for s in samples]
+    by_weight = {
+        names: _by_token(samples, {n: weights[n] for n in names})
+        for names in (("first",), ("discernment", "helped"), ("shaped",), tuple(weights))
+    }
+    for names, own in ((("first",), {0}), (("discernment", "helped"), {1, 2}), (("shaped",), {3})):
+        found = by_weight[names]
+        assert {phase for _, phase in found if found[_, phase] != 0} == own
+        for key, value in by_weight[tuple(weights)].items():
+            if key[1] in own:
+                assert value == found[key]
+
+
+def _by_token(samples, weights):
+    """(sample, phase) → the advantage that all of its tokens carry."""
+    assigner = CreditAssigner(weights, Linear(weights), GroupBaseline(), protocols={"self_critique": PROTOCOL})
+    found = assigner.assign(samples, lambda samples: np.zeros((len(samples), 1)), 0).advantages
+    batch = TokenBatch.from_samples(samples, found)
+    assert batch.units == 8 * len(samples)
+    per_turn = {}
+    for unit, turn in enumerate(batch.unit_turn):
+        key = (int(turn) // len(PHASES), int(turn) % len(PHASES))
+        assert per_turn.setdefault(key, float(batch.advantages[unit])) == float(batch.advantages[unit])
+    return per_turn
+
+
+def test_the_shipped_recipe_credits_every_turn_with_its_own():
+    from debate.reader import read_yaml
+
+    weights = read_yaml(ROOT / "runs" / "gsm8k_self_critique.yaml").data["agents"]["sol"]["weights"]
+    assert set(tied_criteria(PROTOCOL, weights)) == {"first", "discernment", "helped", "shaped"}
+    assert "truth" not in weights  # it would pay the first answer for the last one
