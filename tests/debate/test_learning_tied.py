@@ -149,3 +149,31 @@ def test_the_shipped_recipe_credits_every_turn_with_its_own():
     weights = read_yaml(ROOT / "runs" / "gsm8k_self_critique.yaml").data["agents"]["sol"]["weights"]
     assert set(tied_criteria(PROTOCOL, weights)) == {"first", "discernment", "helped", "shaped"}
     assert "truth" not in weights  # it would pay the first answer for the last one
+
+
+NANO = """
+name: looks_again
+agents: {sol: {kind: nano, rows: 16, weights: {first: 1, discernment: 0.5, helped: 0.5, shaped: 1}}}
+arenas:
+  critique:
+    protocol: self_critique
+    parameters: {tokens: 4}
+    seats: {solver: sol}
+    data: {adapter: jsonl, train: {path: train.jsonl}, test: {path: test.jsonl}}
+training: {updates: 2, groups: 4, group_size: 8, baseline: group}
+"""
+
+
+def test_a_run_with_turn_rewards_reports_answers_lost_and_gained(tmp_path):
+    from debate.recipe import read_recipe
+    from debate.train import train
+
+    for name, numbers in (("train", range(4)), ("test", range(4, 5))):
+        lines = [f'{{"id": "q{n}", "question": "{n}+1?", "gold": "{n % 3}"}}\n' for n in numbers]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    (tmp_path / "r.yaml").write_text(NANO)
+    summary = train(read_recipe(tmp_path / "r.yaml", []), tmp_path / "run")
+    found = summary["rewards"]["solver"]
+    assert all(0.0 <= share <= 1.0 for name in ("first", "lost", "gained") for share in found[name])
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "<td>lost</td>" in report and "<td>gained</td>" in report
