@@ -25,10 +25,10 @@ demo: $(STAMP)
 	$(BIN)/debate train runs/quickstart.yaml --resume
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -m 'not slow and not gpu and not vllm'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow and not gpu and not vllm'
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m 'slow and not gpu and not vllm'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m 'slow and not gpu and not vllm'
 
 test-vllm: $(VLLM_STAMP)
 	$(VLLM_BIN)/debate models pull smollm2-135m
