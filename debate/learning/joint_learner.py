@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHARED = ("epochs", "temperature", "part_rows", "layout", "layout_width", "bf16", "checkpointing", "fused_head")
+CACHED_TOKENS = 2048  # of a part, all agents together, that a CPU still works through at full speed
 
 
 class AdapterHost(Protocol):
@@ -149,6 +150,9 @@ class _JointStep:
         self.base, self.config = learner.host.base, learner.config
         self.part_rows = max(step.part_rows for step in steps.values())
         self.alone = len(steps) == 1
+        if not self.config.part_rows and self.base.device.type == "cpu":
+            # Beyond the caches a larger part is slower on a CPU: .70x of one agent at a time, in parts 1.00x.
+            self._at_most(max(1, CACHED_TOKENS // (len(steps) * self.longest)))
         self._parts: list[_Part] | None = None
 
     @property
@@ -189,13 +193,17 @@ class _JointStep:
         if self.part_rows <= 1 and self.alone:
             return False
         if self.part_rows > 1:
-            self.part_rows = -(-self.part_rows // 2)
+            self._at_most(-(-self.part_rows // 2))
         else:
             self.alone = True
-        for step in self.steps.values():
-            step.part_rows = min(step.part_rows, self.part_rows)
         self._parts = None
         return True
+
+    def _at_most(self, rows: int) -> None:
+        """No part holds more rows of an agent than this."""
+        self.part_rows = min(self.part_rows, rows)
+        for step in self.steps.values():
+            step.part_rows = min(step.part_rows, self.part_rows)
 
     @contextmanager
     def _through(self, part: _Part, reference: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
