@@ -25,6 +25,7 @@ from debate.recipe import ArenaSpec, Recipe, build_arena
 from debate.recipes.engines import check_engines, untrained
 from debate.run.folder import RunFolder
 from debate.run.store import Store
+from debate.run.waves import waves
 from debate.transcript import Episode, Match
 from debate.withdrawal import Withdrawal, mark, marks
 from judges.charter.revocation import frozen_weights
@@ -137,7 +138,7 @@ class Session:
         if stage != "train":  # only training is resumed in the middle; other stages are read again from their start
             self.tallies.pop(stage, None)
         tally = self.tallies.setdefault(stage, Tally())
-        for wave in _waves(matches, WAVE):
+        for wave in waves(matches, WAVE):
             known = {match.id: self.store.get(match.id) for match in wave if match.id in self.store}
             missing = [match for match in wave if match.id not in known]
             if missing:
@@ -310,17 +311,6 @@ class Session:
 def _under(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """The arrays whose names begin so, without it."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _waves(matches: Iterable[Match], size: int) -> Iterator[list[Match]]:
-    wave: list[Match] = []
-    for match in matches:
-        wave.append(match)
-        if len(wave) == size:
-            yield wave
-            wave = []
-    if wave:
-        yield wave
 
 
 @contextmanager

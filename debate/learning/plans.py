@@ -163,10 +163,11 @@ def read_priors(path: Path) -> Priors:
         raise UserError(f"{path}: expected {{state: {{plan: probability}}}}")
     for state, row in found.items():
         numbers = list(row.values()) if isinstance(row, dict) else []
-        if not numbers or not all(isinstance(p, int | float) and p >= 0 for p in numbers):
-            raise UserError(f"{path}: state {state!r}: expected {{plan: probability}}, got {row!r}")
+        if not numbers or not all(isinstance(p, int | float) and 0 <= p <= 1 for p in numbers):
+            raise UserError(f"{path}: state {state!r}: expected {{plan: probability}} that sum to 1, got {row!r}")
         if abs(math.fsum(numbers) - 1.0) > 1e-6:
-            raise UserError(f"{path}: state {state!r}: the probabilities sum to {math.fsum(numbers):g}, not to 1")
+            total = math.fsum(numbers)
+            raise UserError(f"{path}: state {state!r}: expected probabilities that sum to 1, they sum to {total:g}")
     return found
 
 

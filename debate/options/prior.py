@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -108,20 +107,9 @@ def read_option_priors(path: Path) -> Priors:
     Raises:
         UserError: no such file, not JSON, or something that is no distribution.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected plan probabilities as `debate options` writes them")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from None
-    if not isinstance(found, dict) or not found:
-        raise UserError(f"{path}: expected {{state: {{plan: probability}}}}")
-    for state, row in found.items():
-        numbers = list(row.values()) if isinstance(row, dict) else []
-        good = numbers and all(isinstance(p, int | float) and 0 <= p <= 1 for p in numbers)
-        if not good or abs(math.fsum(numbers) - 1.0) > 1e-6:
-            raise UserError(f"{path}: state {state!r}: expected {{plan: probability}} that sum to 1, got {row!r}")
-    return found
+    from debate.learning.plans import read_priors
+
+    return read_priors(path)
 
 
 def with_prior(agent: Agent, priors: Priors, strength: float = 1.0) -> Agent:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from debate.agents.agent import Agent
 from debate.errors import UserError
 from debate.play import Arena, play
 from debate.progress import Progress
 from debate.run.store import Store
+from debate.run.waves import waves
 from debate.tournaments.budget import Meter, episode_cost
 from debate.tournaments.formats import rounds
 from debate.tournaments.pairing import Field
 from debate.tournaments.results import Results
 from debate.tournaments.spec import Plan
-from debate.transcript import Episode, Match
+from debate.transcript import Episode
 
 WAVE = 256  # matches in the air, and in one commit
 
@@ -80,18 +81,6 @@ def play_tournament(
 def stored(store: Store, match_id: str) -> Episode | None:
     """The stored episode, without the cost of a full read where there is none."""
     return store.get(match_id) if match_id in store else None
-
-
-def waves(matches: Iterable[Match], size: int) -> Iterator[list[Match]]:
-    """The matches in lists of at most `size`."""
-    wave: list[Match] = []
-    for match in matches:
-        wave.append(match)
-        if len(wave) == size:
-            yield wave
-            wave = []
-    if wave:
-        yield wave
 
 
 def spent_before(store: Store, limits: Mapping[str, float], clock: Callable[[], float]) -> Meter:
