@@ -1,4 +1,4 @@
-"""What the report says of special ways of learning: fronts of told preferences, alarms of process rewards."""
+"""What the report says of special ways of learning: fronts of told preferences, alarms, the guard, exploiters."""
 
 from __future__ import annotations
 
@@ -46,3 +46,38 @@ def alarms(rows: Rows) -> Markup:
     if not found:
         return Markup()
     return table(["update", "agent", "alarm"], found)
+
+
+def guard(rows: Rows) -> Markup:
+    """What the battery said of every snapshot: the outcome, each task before and after, and how far the agent went."""
+    found = [
+        (
+            str(row["update"]),
+            row["guard"],
+            row["outcome"].replace("_", " ") + (f" to {row['rolled_back_to']}" if "rolled_back_to" in row else ""),
+            "; ".join(f"{task} {t['before']:.3f} → {t['after']:.3f}" for task, t in row["tasks"].items()),
+            f"{min(t['holm'] for t in row['tasks'].values()):.3g}",
+            number(row.get("kl_old_prompts")),
+            number(row.get("kl_new_prompts")),
+        )
+        for row in rows
+        if row.get("guard")
+    ]
+    if not found:
+        return Markup()
+    return table(["update", "agent", "outcome", "tasks", "Holm p", "KL, old prompts", "KL, new prompts"], found)
+
+
+def exploiters(summary: Mapping[str, Any]) -> Markup:
+    """What each seat's exploiter gained over the meta-strategy: a lower bound on NashConv."""
+    found = summary.get("exploiters") or {}
+    rows = []
+    for seat, row in found.items():
+        if isinstance(row, Mapping):
+            interval = row.get("interval")
+            words = f"{number(interval[0])} … {number(interval[1])}" if interval else "–"
+            rows.append((seat, str(row["updates"]), number(row["gain"]), words))
+    if not rows:
+        return Markup()
+    bound = tag("p", f"Lower bound on NashConv of the meta-strategy: {number(found.get('nash_conv_bound'))}.")
+    return join([table(["seat", "updates", "gain", "95 % interval"], rows), bound])

@@ -52,6 +52,8 @@ def build_page(folder: RunFolder) -> str:
         "Learning": join([curves.learning(rows), sections.rewards(summary)]),
         "Told preferences": learners.preferences(summary),
         "Alarms": learners.alarms(rows),
+        "Guard": learners.guard(rows),
+        "Exploiters": learners.exploiters(summary),
         "The game between the agents": sections.game(summary, rows, folder.path / "analysis"),
         "Training in detail": curves.health(rows),
         "Failures": sections.failures(summary),

@@ -132,6 +132,11 @@ def test_the_guard_reports_every_snapshot(whole: Path) -> None:
         assert row["kl_old_prompts"] >= 0 and row["kl_new_prompts"] >= 0
 
 
+def test_the_report_shows_guard_and_exploiters(whole: Path) -> None:
+    page = (whole / "report.html").read_text()
+    assert "KL, old prompts" in page and "Lower bound on NashConv of the meta-strategy" in page
+
+
 def test_extragradient_learns_from_the_point_ahead(whole: Path) -> None:
     with RunFolder.open(whole).store(read_only=True) as store:
         ahead = [e.match for e in store.episodes() if e.match.id.endswith("/ahead")]
