@@ -32,18 +32,27 @@ WrapCompleter = Callable[[Completer, str], Completer]
 class Cast(Mapping[str, Agent]):
     """Policy id → agent, growing as snapshots join."""
 
-    def __init__(self, recipe: Recipe, wrap: WrapCompleter | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        wrap: WrapCompleter | None = None,
+        make: Callable[[str, str, Mapping[str, Any]], Any] | None = None,
+        teach: bool = True,
+    ) -> None:
         """Builds engines, first versions and learners.
 
         Args:
             recipe: the run.
             wrap: put around costly engines (completion cache); called with the completer and the engine's name.
+            make: makes engines, where not `make_engine` (on Ray, they are elsewhere).
+            teach: whether agents that learn get learners.
 
         Raises:
             UserError: a model that cannot be loaded, or a device that is not there.
         """
         self._agents: dict[str, Agent] = {}
         self._wrap = wrap or (lambda completer, name: completer)
+        self._make = make or make_engine
         self._folder = recipe.folder
         self._engine_of: dict[str, Any] = {}
         self._engines: dict[tuple[str, str, str], Any] = {}
@@ -62,7 +71,7 @@ class Cast(Mapping[str, Agent]):
         try:
             for spec in recipe.agents:
                 self._add(spec)
-            self._teach([spec for spec in recipe.agents if spec.name in trained])
+            self._teach([spec for spec in recipe.agents if spec.name in trained and teach])
         except BaseException:
             self.close()
             raise
@@ -108,17 +117,16 @@ class Cast(Mapping[str, Agent]):
                 f"{self._shapes[key]}, got {shape}"
             )
         if key not in self._engines:
-            self._engines[key] = _ENGINES[kind](model, options)
+            self._engines[key] = self._make(kind, model, options)
         return self._engines[key]
 
     def _outer_engine(self, kind: str, model: str, options: Mapping[str, Any]) -> Any:
         """An engine with processes or an endpoint of its own: one for each (kind, model, settings of it)."""
-        from debate.hosts import OpenAIHost, VllmHost, settings_key
+        from debate.hosts import settings_key
 
         key = (kind, model, settings_key(kind, options))
         if key not in self._engines:
-            host = VllmHost if kind == "vllm" else OpenAIHost
-            self._engines[key] = host(model, {**options, "folder": self._folder})
+            self._engines[key] = self._make(kind, model, {**options, "folder": self._folder})
         return self._engines[key]
 
     def speaker(self, kind: str, model: str, options: Mapping[str, Any]) -> Speaker:
@@ -260,6 +268,12 @@ class Cast(Mapping[str, Agent]):
         self._kept.add(policy.id)
         return policy
 
+    def forget(self, policy: str) -> None:
+        """Drops a version that was brought back; asking for it is an error again."""
+        self._completer(policy).retire(policy)
+        del self._agents[policy]
+        self._kept.discard(policy)
+
     def _completer(self, policy: str) -> Any:
         completer = unwrapped(self._agents[policy].speaker).completer
         return getattr(completer, "inner", completer)
@@ -348,7 +362,8 @@ class AdapterEngine:
             {n: (p, learner_config(o), self.start(o)) for n, (p, o) in agents.items()},
         )
 
-    def joins(self, agents: Sequence[AgentSpec]) -> bool:
+    @staticmethod
+    def joins(agents: Sequence[AgentSpec]) -> bool:
         """Whether these agents, all on this base, are updated at once.
 
         Raises:
@@ -413,11 +428,15 @@ def learner_config(options: Mapping[str, Any]) -> Any:
 
 
 def make_engine(kind: str, model: str, options: Mapping[str, Any]) -> Any:
-    """A new engine of an agent's kind ("nano" or "hf"), shared with nobody.
+    """A new engine of an agent's kind, shared with nobody.
 
     Raises:
         UserError: a model that cannot be loaded, or a device that is not there.
     """
+    if kind in ("vllm", "openai"):
+        from debate.hosts import OpenAIHost, VllmHost
+
+        return (VllmHost if kind == "vllm" else OpenAIHost)(model, options)
     return _ENGINES[kind](model, options)
 
 

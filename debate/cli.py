@@ -50,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
     _recipe_arguments(train)
     train.add_argument("--resume", action="store_true", help="go on with the run in the folder, or start it")
     train.add_argument("--dry-run", action="store_true", help="count matches, calls and tokens; run nothing")
+    train.add_argument("--ray", default="", metavar="ADDRESS", help="play and learn on Ray: local, auto or HOST:PORT")
+    train.add_argument("--ray-workers", type=int, default=0, help="rollout workers (default: as many as there is room)")
     train.set_defaults(run=_train)
 
     for name, text in (
@@ -178,10 +180,12 @@ def _train(arguments: argparse.Namespace) -> int:
         if summary is not None:
             return _show(summary, out)
     from debate.progress import progress
+    from debate.scale.cluster import scale_of
     from debate.train import train
 
+    scale = scale_of(arguments.ray, arguments.ray_workers)
     with progress() as shown:
-        summary = train(recipe, out, arguments.resume, shown)
+        summary = train(recipe, out, arguments.resume, shown, scale=scale)
     return _show(summary, out)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from debate.agents.agent import Agent
 from debate.cast import Cast
@@ -30,6 +30,10 @@ from debate.transcript import Episode, Match
 from debate.withdrawal import Withdrawal, mark, marks
 from judges.charter.revocation import frozen_weights
 
+if TYPE_CHECKING:
+    from debate.scale.cluster import ScaleSpec
+
+Player = Callable[[Arena, Sequence[Match], Mapping[str, Agent], int], list[Episode]]
 CRITIC = "critic/"
 WAVE = 512  # matches in the air at once: large enough to fill batches, small enough for flat memory
 
@@ -97,6 +101,7 @@ class Session:
         watch: what the alarms remember; None where they are off.
         good: agent → its last version that the guard let pass.
         exploiters: seat → what an exploiter of the last meta-strategy gained.
+        player: plays planned matches, in order; in this process, or on Ray.
     """
 
     recipe: Recipe
@@ -120,6 +125,7 @@ class Session:
     watch: Watch | None = None
     good: dict[str, str] = field(default_factory=dict)
     exploiters: dict[str, Any] = field(default_factory=dict)
+    player: Player = lambda *what: asyncio.run(play(*what))
     started: float = field(default_factory=time.monotonic)
 
     # --- playing -----------------------------------------------------------------------------------------------------
@@ -144,7 +150,7 @@ class Session:
             if missing:
                 arena = self.arenas[missing[0].arena]
                 with self.store.unhurt():
-                    fresh = asyncio.run(play(arena, missing, cast or self.cast, self.recipe.seed))
+                    fresh = self.player(arena, missing, cast or self.cast, self.recipe.seed)
                 self.store.put_many(fresh)
                 known.update({episode.match.id: episode for episode in fresh})
             for match in wave:
@@ -315,9 +321,14 @@ def _under(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 @contextmanager
 def open_session(
-    recipe: Recipe, out: Path, resume: bool = False, progress: Progress | None = None, argv: Sequence[str] | None = None
+    recipe: Recipe,
+    out: Path,
+    resume: bool = False,
+    progress: Progress | None = None,
+    argv: Sequence[str] | None = None,
+    scale: ScaleSpec | None = None,
 ) -> Iterator[Session]:
-    """Opens a run for work and closes it, whatever happens.
+    """Opens a run for work and closes it, whatever happens; `scale`: plays and learns on Ray.
 
     Raises:
         UserError: bad data or models; the folder holds another run, or one that `resume` was not given for.
@@ -336,19 +347,25 @@ def open_session(
             )
         questions[spec.name] = train, test
     _check_size(recipe, questions)
-    _check_devices(recipe)
+    if scale is None:
+        _check_devices(recipe)
     data = {
         key: value
         for spec in recipe.arenas
         for part in (spec.train, spec.test)
         for key, value in data_hashes(part).items()
     }
-    folder = RunFolder.create(out, recipe.text, recipe.seed, resume, argv, model_hashes(recipe), data)
-    with folder.store() as store, closing(Cast(recipe, _cache(store))) as cast:
+    everything = {name: [*train, *test] for name, (train, test) in questions.items()}
+    told = progress or Silent()
+    with (
+        _on_ray(scale, recipe, everything, told) as ray,  # an address that nobody answers at leaves no folder behind
+        (
+            folder := RunFolder.create(out, recipe.text, recipe.seed, resume, argv, model_hashes(recipe), data)
+        ).store() as store,
+        closing(Cast(recipe, _cache(store), ray and ray.make_engine)) as cast,
+    ):
         arenas = {
-            spec.name: build_arena(
-                spec, [*questions[spec.name][0], *questions[spec.name][1]], build_judges(spec, recipe, cast)
-            )
+            spec.name: build_arena(spec, everything[spec.name], build_judges(spec, recipe, cast))
             for spec in recipe.arenas
         }
         session = Session(
@@ -360,19 +377,30 @@ def open_session(
             {name: [q.id for q in test] for name, (_, test) in questions.items()},
             cast,
             {name: credit_assigner(recipe, name) for name in cast.learners},
-            progress or Silent(),
+            told,
             watch=None if recipe.league.alarms is None else Watch(recipe.league.alarms),
         )
+        if ray is not None:
+            session.player = ray.play
         session.restore()
         session.read_marks()
-        for told in untrained(recipe):
-            session.progress.say(told)
+        for line in untrained(recipe):
+            session.progress.say(line)
         session.sinks = sinks(recipe.logging, folder)
         try:
             yield session
         finally:
             for sink in session.sinks:
                 sink.close()
+
+
+def _on_ray(scale: ScaleSpec | None, recipe: Recipe, questions: Mapping[str, Sequence[Any]], progress: Progress) -> Any:
+    """The run's workers and learners on Ray; None where it does without."""
+    if scale is None:
+        return nullcontext()
+    from debate.scale.run import on_ray
+
+    return on_ray(scale, recipe, questions, progress)
 
 
 def _cache(store: Store) -> Any:

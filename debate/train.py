@@ -4,8 +4,9 @@ Every update: plan matches, play them, turn rewards into advantages, update ever
 Every few updates: snapshots join the population, and the game they form is solved for the next opponents.
 At the end: a tournament between all snapshots, its equilibrium, the report.
 
-Left out on purpose: parallel actors (one process plays and learns in turn), and how credit is assigned (baselines,
-critics, scalarisers: `debate.learning.assigner`). Each has its place elsewhere and is not needed to understand this.
+Left out on purpose: parallel actors (`debate.scale` puts them behind the same calls), and how credit is assigned
+(baselines, critics, scalarisers: `debate.learning.assigner`). Each has its place elsewhere and is not needed to
+understand this.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,9 +33,17 @@ from debate.recipe import ArenaSpec, Recipe
 from debate.session import Session, live_seats, open_session
 from debate.transcript import Episode
 
+if TYPE_CHECKING:
+    from debate.scale.cluster import ScaleSpec
+
 
 def train(
-    recipe: Recipe, out: Path, resume: bool = False, progress: Progress | None = None, argv: Sequence[str] | None = None
+    recipe: Recipe,
+    out: Path,
+    resume: bool = False,
+    progress: Progress | None = None,
+    argv: Sequence[str] | None = None,
+    scale: ScaleSpec | None = None,
 ) -> dict[str, Any]:
     """Runs a recipe through to its report.
 
@@ -44,6 +53,7 @@ def train(
         resume: go on with the run that is there.
         progress: where to report to.
         argv: the command line, for the manifest.
+        scale: play and learn on Ray; the results are the same.
 
     Returns:
         The summary, as in summary.json.
@@ -51,7 +61,7 @@ def train(
     Raises:
         UserError: something about the recipe, its data, its models or the folder is wrong.
     """
-    with open_session(recipe, out, resume, progress, argv) as session:
+    with open_session(recipe, out, resume, progress, argv, scale) as session:
         # 1. Where everybody starts from.
         for admission in session.check_trust():
             session.progress.say(f"note: {admission}")

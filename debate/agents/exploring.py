@@ -27,22 +27,22 @@ class Exploring(Mapping[str, Agent]):
             cast: policy id → agent.
             guides: id of a policy's weights → its guide.
         """
-        self._cast, self._guides = cast, guides
+        self.cast, self.guides = cast, guides
         self._speakers: dict[int, ExploringSpeaker] = {}
 
     def __getitem__(self, policy: str) -> Agent:
-        agent = self._cast[policy]
-        if base_id(policy) not in self._guides:
+        agent = self.cast[policy]
+        if base_id(policy) not in self.guides:
             return agent
         # One wrapper for each speaker, so that all its asks stay one batch.
-        wrapped = self._speakers.setdefault(id(agent.speaker), ExploringSpeaker(agent.speaker, self._guides))
+        wrapped = self._speakers.setdefault(id(agent.speaker), ExploringSpeaker(agent.speaker, self.guides))
         return Agent(agent.policy, wrapped)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._cast)
+        return iter(self.cast)
 
     def __len__(self) -> int:
-        return len(self._cast)
+        return len(self.cast)
 
 
 @dataclass(frozen=True)

@@ -23,19 +23,19 @@ class Replaying(Mapping[str, Agent]):
             cast: policy id → agent.
             table: seed of an ask → the reply.
         """
-        self._cast, self._table = cast, table
+        self.cast, self.table = cast, table
         self._speakers: dict[int, ReplayingSpeaker] = {}
 
     def __getitem__(self, policy: str) -> Agent:
-        agent = self._cast[policy]
-        wrapped = self._speakers.setdefault(id(agent.speaker), ReplayingSpeaker(agent.speaker, self._table))
+        agent = self.cast[policy]
+        wrapped = self._speakers.setdefault(id(agent.speaker), ReplayingSpeaker(agent.speaker, self.table))
         return Agent(agent.policy, wrapped)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._cast)
+        return iter(self.cast)
 
     def __len__(self) -> int:
-        return len(self._cast)
+        return len(self.cast)
 
 
 @dataclass(frozen=True)

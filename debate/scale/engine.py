@@ -1,0 +1,61 @@
+"""An engine as the cast sees it, whose models are on other processes: the same interface, nothing held here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from debate.cast import AdapterEngine
+from debate.scale.learners import Group, RemoteJoint, RemoteLearner
+from debate.scale.pool import Pool
+from debate.transcript import Policy
+from judges.types import Completion, Request
+
+
+class RemoteCompleter:
+    """Answers requests on a rollout worker; what is published here reaches every worker."""
+
+    def __init__(self, pool: Pool, kind: str, model: str, options: Mapping[str, Any]) -> None:
+        self._pool, self._kind, self._model, self._options = pool, kind, model, options
+
+    async def __call__(self, requests: Sequence[Request]) -> list[Completion]:
+        """One completion a request, in order. Blocks, as engines in this process do."""
+        found: list[Completion] = self._pool.complete(self._kind, self._model, self._options, requests)
+        return found
+
+    def publish(self, policy: str, state: Mapping[str, Any] | None) -> None:
+        """Gives every worker a version; what agents start with (None) the workers make themselves."""
+        if state is not None:
+            self._pool.publish(policy, state)
+
+    def retire(self, policy: str) -> None:
+        """Lets every worker drop a version."""
+        self._pool.retire(policy)
+
+
+class RemoteEngine:
+    """Stands for an engine of the recipe; learners it makes are actors of their own."""
+
+    def __init__(self, ray: Any, pool: Pool, kind: str, model: str, options: Mapping[str, Any]) -> None:
+        self._ray, self._pool, self._kind, self._model = ray, pool, kind, model
+        self.completer = RemoteCompleter(pool, kind, model, options)
+        endpoint = f"{options['url']}:" if kind == "openai" else ""
+        self.name = kind if kind == "nano" else f"{kind}:{endpoint}{model}"
+
+    def first_weights(self, policy: Policy, options: Mapping[str, Any]) -> None:
+        """Every worker makes them itself, and the digests are compared."""
+
+    def joins(self, agents: Sequence[Any]) -> bool:
+        """Whether these agents are updated at once: as without Ray."""
+        return self._kind in ("hf", "vllm") and AdapterEngine.joins(agents)
+
+    def learner(self, policy: Policy, options: Mapping[str, Any]) -> RemoteLearner:
+        """A learner in an actor of its own."""
+        return self._group({policy.name: (policy, options)}, joint=False).members[policy.name]
+
+    def joint_learner(self, agents: Mapping[str, tuple[Policy, Mapping[str, Any]]]) -> RemoteJoint:
+        """One actor with the learners of agents that are updated at once."""
+        return RemoteJoint(self._group(agents, joint=True))
+
+    def _group(self, agents: Mapping[str, tuple[Policy, Mapping[str, Any]]], joint: bool) -> Group:
+        return Group(self._ray, self._pool, self._kind, self._model, agents, joint)

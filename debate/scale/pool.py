@@ -1,0 +1,276 @@
+"""The rollout workers of a run: started, told every version, asked, and replaced when they are lost."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from debate.errors import Failed, UserError
+from debate.progress import Progress
+from debate.scale.actors import Dressing, RolloutWorker, WrongPolicy, needed
+from debate.scale.cluster import Claim, ScaleSpec, cause_of, lost_errors, room, threads
+from debate.scale.weights import as_arrays, digest
+from debate.transcript import Episode, Match
+
+TRIES = 4  # of the same matches, before it must be they that kill workers
+
+
+@dataclass(eq=False)
+class _Worker:
+    number: int
+    handle: Any
+
+
+@dataclass
+class _Chunk:
+    """Matches that are in flight together, and where they stand in the plan."""
+
+    start: int
+    matches: list[Match]
+    tries: int = 0
+
+
+@dataclass
+class Counted:
+    """What the pool had to put up with: workers lost, matches played again, answers refused."""
+
+    lost: int = 0
+    again: int = 0
+    refused: int = 0
+
+
+class Pool:
+    """Workers that hold the same versions. Nothing starts before it is needed."""
+
+    def __init__(self, ray: Any, spec: ScaleSpec, claim: Claim, recipe: Any, questions: Any, progress: Progress):
+        """Keeps what every worker will be made from.
+
+        Args:
+            ray: the module, connected.
+            spec: how many workers, how long to wait for room.
+            claim: what one worker reserves.
+            recipe: the run's.
+            questions: arena → its questions.
+            progress: told of every loss.
+        """
+        self._ray, self._spec, self._claim, self._progress = ray, spec, claim, progress
+        self._given = (ray.put(recipe), ray.put(questions))
+        self._lost_errors = lost_errors(ray)
+        self._again_errors: tuple[type[BaseException], ...] = (*self._lost_errors, WrongPolicy)
+        self._first: dict[str, str] = {}  # policy → digest of what everybody starts with
+        self._published: dict[str, tuple[Any, str]] = {}  # policy → (weights in the object store, digest)
+        self._ready: list[_Worker] = []
+        self._starting: dict[Any, _Worker] = {}
+        self._count = 0
+        self._size = 0
+        self.taken: list[Claim] = []  # by learners
+        self.counted = Counted()
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for room for an actor."""
+        return self._spec.patience
+
+    def say(self, line: str) -> None:
+        """Tells the run's progress."""
+        self._progress.say(line)
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the workers, where they are not there yet, and waits for the first.
+
+        Raises:
+            UserError: not enough resources, or a worker finds no model or no device where it was placed.
+        """
+        if self._size:
+            return
+        self._size = room(self._ray, self._claim, self.taken, self._spec.workers)
+        for _ in range(self._size):
+            self._spawn()
+        while self._starting:
+            self._arrive(self._wait(list(self._starting)))
+        each = "" if self._size == 1 else " each"
+        self._progress.say(f"ray: {self._size} rollout worker(s) with {self._claim}{each}")
+
+    def _spawn(self) -> None:
+        """Begins to start one worker; it is told every version before anything else can be asked of it."""
+        self._count += 1
+        actor = self._ray.remote(RolloutWorker)
+        handle = actor.options(
+            num_cpus=self._claim.cpus, num_gpus=self._claim.gpus, max_restarts=0, scheduling_strategy="SPREAD"
+        ).remote(threads())
+        worker = _Worker(self._count, handle)
+        self._starting[handle.setup.remote(*self._given)] = worker
+        for policy, (ref, _) in self._published.items():
+            handle.publish.remote(policy, ref)  # calls of one caller are done in order
+
+    def _arrive(self, ref: Any) -> None:
+        """Takes a worker in that has finished starting, or starts another in its place.
+
+        Raises:
+            UserError: it cannot start, or starts with other weights than the others.
+        """
+        worker = self._starting.pop(ref)
+        try:
+            held = self._get(ref)
+        except self._lost_errors:
+            self._replace(worker, "before it was ready")
+            return
+        self._first = self._first or held
+        if held != self._first:
+            wrong = sorted(policy for policy in held if held[policy] != self._first.get(policy))
+            raise UserError(
+                f"--ray: worker {worker.number} starts {', '.join(wrong)} with other weights than the other workers: "
+                "give every node the same model files"
+            )
+        self._ready.append(worker)
+
+    def _replace(self, worker: _Worker, when: str) -> None:
+        """Forgets a worker that was lost and starts another.
+
+        Raises:
+            Failed: workers are lost again and again.
+        """
+        self.counted.lost += 1
+        self._ready = [one for one in self._ready if one is not worker]
+        self._progress.say(f"ray: worker {worker.number} was lost {when}; another one is started")
+        if self.counted.lost > TRIES * (self._size + 1):
+            raise Failed(f"--ray: {self.counted.lost} workers were lost; the run stops, --resume goes on from here")
+        self._ray.kill(worker.handle)  # harmless where it is gone; one that is only cut off must not come back
+        self._spawn()
+
+    def _wait(self, refs: Sequence[Any]) -> Any:
+        """The first of some results that is there.
+
+        Raises:
+            Failed: nobody is there to work and nobody could be started in time.
+        """
+        while True:
+            done, _ = self._ray.wait(list(refs), num_returns=1, timeout=self._spec.patience)
+            if done:
+                return done[0]
+            if all(ref in self._starting for ref in refs):
+                there = self._ray.cluster_resources()
+                raise Failed(
+                    f"--ray: no rollout worker could be started within {self._spec.patience:g} s: each needs "
+                    f"{self._claim}, the cluster has {there.get('CPU', 0.0):g} CPU and {there.get('GPU', 0.0):g} GPU; "
+                    "--resume goes on from here"
+                )
+
+    def _get(self, ref: Any) -> Any:
+        """A result; what was raised on the worker is raised here as it was."""
+        try:
+            return self._ray.get(ref)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error, self._lost_errors):
+                raise
+            raise cause_of(error) from error
+
+    # --- versions ----------------------------------------------------------------------------------------------------
+
+    def publish(self, policy: str, weights: Mapping[str, Any]) -> None:
+        """Puts a version into the object store and sees every worker hold it."""
+        arrays = as_arrays(weights)
+        self._published[policy] = (self._ray.put(arrays), digest(arrays))
+        ref = self._published[policy][0]
+        told = [(worker, worker.handle.publish.remote(policy, ref)) for worker in self._ready]
+        for worker in self._starting.values():
+            worker.handle.publish.remote(policy, ref)
+        for worker, answer in told:
+            try:
+                self._get(answer)
+            except self._lost_errors:
+                self._replace(worker, f"while it was given {policy}")
+
+    def retire(self, policy: str) -> None:
+        """Lets every worker drop a version."""
+        self._published.pop(policy, None)
+        for worker in [*self._ready, *self._starting.values()]:
+            worker.handle.forget.remote(policy)
+
+    def published(self) -> list[str]:
+        """Versions that every worker holds, beside those it starts with."""
+        return list(self._published)
+
+    def wanted(self, policies: set[str]) -> dict[str, str]:
+        """Policy → digest of the weights that must speak for it, for those that have weights."""
+        known = {**self._first, **{policy: told for policy, (_, told) in self._published.items()}}
+        return {policy: known[policy] for policy in sorted(policies) if policy in known}
+
+    # --- work --------------------------------------------------------------------------------------------------------
+
+    def complete(self, kind: str, model: str, options: Mapping[str, Any], requests: Sequence[Any]) -> Any:
+        """One worker's answers to requests outside of matches (a judge alone, exact option probabilities)."""
+        self.start()
+        wanted = self.wanted({request.policy for request in requests})
+        for _ in range(TRIES):
+            while not self._ready:
+                self._arrive(self._wait(list(self._starting)))
+            worker = self._ready[0]
+            try:
+                return self._get(worker.handle.complete.remote(kind, model, options, wanted, requests))
+            except self._lost_errors:
+                self._replace(worker, "while it answered requests, which are asked again")
+        raise Failed(f"--ray: {TRIES} workers were lost over the same requests; --resume goes on from here")
+
+    def play(self, arena: str, matches: Sequence[Match], dressing: Dressing) -> list[Episode]:
+        """Plays matches, a run of them on each worker; episodes come back in the matches' order.
+
+        A worker that is lost costs the matches it had in flight: others play them again. Every move's randomness is
+        named by its match, so they come out as they would have.
+
+        Raises:
+            Failed: no workers are left, or the same matches lose worker after worker.
+        """
+        self.start()
+        size = math.ceil(len(matches) / self._size)
+        waiting = deque(_Chunk(i, list(matches[i : i + size])) for i in range(0, len(matches), size))
+        wanted, dress = self.wanted(needed(matches)), self._ray.put(dressing)
+        flying: dict[Any, tuple[_Worker, _Chunk]] = {}
+        played: dict[int, list[Episode]] = {}
+        while waiting or flying:
+            busy = {worker.number for worker, _ in flying.values()}
+            for worker in [one for one in self._ready if one.number not in busy]:
+                if waiting:
+                    chunk = waiting.popleft()
+                    flying[worker.handle.play.remote(arena, chunk.matches, wanted, dress)] = worker, chunk
+            ref = self._wait([*flying, *self._starting])
+            if ref in self._starting:
+                self._arrive(ref)
+                continue
+            worker, chunk = flying.pop(ref)
+            try:
+                episodes = self._get(ref)
+                self._check(chunk, episodes)
+            except self._again_errors as error:
+                self._again(worker, chunk, error)
+                waiting.appendleft(chunk)
+            else:
+                played[chunk.start] = episodes
+        return [episode for start in sorted(played) for episode in played[start]]
+
+    def _again(self, worker: _Worker, chunk: _Chunk, error: BaseException) -> None:
+        """Counts and tells what happened to a chunk, and replaces the worker that had it."""
+        chunk.tries += 1
+        self.counted.again += len(chunk.matches)
+        if chunk.tries >= TRIES:
+            raise Failed(
+                f"--ray: {chunk.tries} workers were lost over the same {len(chunk.matches)} matches, from "
+                f"{chunk.matches[0].id}: {' '.join(str(error).split())[:300]}"
+            ) from error
+        if isinstance(error, WrongPolicy):
+            self.counted.refused += len(chunk.matches)
+            self._progress.say(f"ray: refused what worker {worker.number} has: {error}")
+        self._replace(worker, f"with {len(chunk.matches)} matches in flight, which are played again")
+
+    def _check(self, chunk: _Chunk, episodes: Sequence[Episode]) -> None:
+        """Refuses episodes of other matches or other policies than were asked for."""
+        for match, episode in zip(chunk.matches, episodes, strict=True):
+            spoke = {(t.seat, t.policy) for t in episode.transcript.turns if t.policy}
+            wrong = [f"{policy} in {seat}" for seat, policy in sorted(spoke) if match.seats.get(seat, policy) != policy]
+            if episode.match.id != match.id or wrong:
+                raise WrongPolicy(f"match {match.id}: got {episode.match.id}, {', '.join(wrong) or 'another match'}")
