@@ -268,7 +268,7 @@ class Cast(Mapping[str, Agent]):
         self._kept.add(policy.id)
         return policy
 
-    def forget(self, policy: str) -> None:
+    def drop(self, policy: str) -> None:
         """Drops a version that was brought back; asking for it is an error again."""
         self._completer(policy).retire(policy)
         del self._agents[policy]

@@ -82,7 +82,7 @@ class RolloutWorker:
     def forget(self, policy: str) -> None:
         """Drops a version that no match can ask for any more."""
         if policy in self._held:
-            self._cast.forget(policy)
+            self._cast.drop(policy)
             del self._held[policy]
 
     def play(

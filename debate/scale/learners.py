@@ -111,6 +111,11 @@ class Group:
         self.states = {**self.states, **states}
         return metrics  # type: ignore[no-any-return]
 
+    def options(self, name: str) -> Mapping[str, Any]:
+        """What the recipe says of an agent."""
+        _, _, agents, _ = self._made_from
+        return agents[name][1]
+
     def load(self, name: str, state: Any) -> None:
         """Brings one agent's state back."""
         self.call("load", {name: state})
@@ -122,6 +127,13 @@ class RemoteLearner:
 
     def __init__(self, group: Group, name: str) -> None:
         self._group, self._name = group, name
+
+    @property
+    def config(self) -> Any:
+        """Its settings."""
+        from debate.cast import learner_config
+
+        return learner_config(self._group.options(self._name))
 
     def update(self, batch: TokenBatch) -> dict[str, float]:
         """One update; its measurements."""

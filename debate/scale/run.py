@@ -65,11 +65,17 @@ def on_ray(
         progress: told of what was lost.
 
     Raises:
-        UserError: as in `debate.scale.cluster.connected`, or somebody at this keyboard plays.
+        UserError: as in `debate.scale.cluster.connected`; a person plays; or the recipe wants what runs in one process
+            only (a guard, extragradient).
     """
     people = [agent.name for agent in recipe.agents if agent.kind == "human"]
     if people:
         raise UserError(f"--ray: agent {people[0]} is a human, who plays in this process only")
+    if recipe.league.guard is not None:
+        raise UserError("--ray: league.guard measures learners in this process; it does not work on Ray yet")
+    ahead = [agent.name for agent in recipe.agents if agent.options.get("lookahead") == "extragradient"]
+    if ahead:
+        raise UserError(f"--ray: agent {ahead[0]}: lookahead: extragradient does not work on Ray yet")
     learners = {name for arena in recipe.arenas for name in recipe.learners(arena).values()}
     with connected(spec, len(learners)) as ray:
         there = replace(recipe, folder=Path(os.path.abspath(recipe.folder)))

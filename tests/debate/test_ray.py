@@ -91,6 +91,9 @@ def test_refusals(tmp_path, capsys):
     assert "nothing answers there" in capsys.readouterr().err
     assert main(["train", str(QUICKSTART), "--out", str(tmp_path / "a"), "--ray", "somewhere"]) == 2
     assert "HOST:PORT" in capsys.readouterr().err
+    refused = "agents.alice.lookahead=extragradient"
+    assert main(["train", str(QUICKSTART), "--out", str(tmp_path / "a"), "--ray", "local", "--set", refused]) == 2
+    assert "alice: lookahead" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
     with pytest.raises(UserError, match="--ray-workers"):
         scale_of("", 2)
