@@ -130,7 +130,7 @@ training: {updates: 1, groups: 1, group_size: 2, baseline: group}
     assert set(hf) - set(vllm) == {"bucket"}
     assert learner_config(vllm).loss.truncate == 2.0 and learner_config(vllm).compare
     assert learner_config(hf).loss.truncate == 0.0 and not learner_config(hf).compare
-    assert AdapterEngine.joins(AdapterEngine(), [recipe.agent("two"), recipe.agent("three")])
+    assert AdapterEngine().joins([recipe.agent("two"), recipe.agent("three")])
 
 
 def test_prompt_log_probabilities_are_read_by_id_and_never_guessed() -> None:
