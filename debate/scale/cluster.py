@@ -24,12 +24,12 @@ class ScaleSpec:
     Attributes:
         address: "local" for a Ray of this run's own on this machine, else host:port of a cluster, or "auto".
         workers: rollout workers; 0: as many as there is room for.
-        patience: seconds to wait for room for an actor before giving up.
+        patience: seconds to wait for an actor to have room and to start; on a busy machine that takes minutes.
     """
 
     address: str = "local"
     workers: int = 0
-    patience: float = 60.0
+    patience: float = 300.0
 
 
 def scale_of(address: str, workers: int) -> ScaleSpec | None:
