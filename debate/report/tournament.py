@@ -8,6 +8,7 @@ from typing import Any
 from debate.report.figures import Bar, bars
 from debate.report.markup import UNKNOWN, Markup, duration, join, number, percent, table, tag
 from debate.report.sections import card, failed_words
+from debate.tournaments.show import repeated
 
 JUDGE = {
     "constant": "constant judge",
@@ -95,10 +96,42 @@ def judge(found: Mapping[str, Any]) -> Markup:
         for side, value in (found.get("by_honest_side") or {}).items()
     ]
     facts.append(("agent score difference", spanned(found.get("asd"), 2)))
-    facts.append(("gap between naive and expert recovered", spanned(found.get("gap_recovered"), 3)))
+    facts.append(
+        ("gap between naive and expert recovered, baselines asked once", spanned(found.get("gap_recovered"), 3))
+    )
+    equal = found.get("matched") or {}
+    facts.append(("the same at equal tokens", spanned(equal.get("gap_recovered"), 3)))
     facts.append(("tokens a match, read and written, debaters and judge", found.get("tokens_a_match")))
     figure = tag("figure", bars("accuracy", shown, "Judge accuracy"), tag("figcaption", caption))
-    return join([figure, table(["of the judge", "value"], facts)])
+    return join([figure, table(["of the judge", "value"], facts), matched(equal)])
+
+
+def matched(found: Mapping[str, Any]) -> Markup:
+    """The baselines, each repeated up to a debate's tokens; nothing where there are none."""
+    alone, arenas = found.get("alone") or {}, found.get("arenas") or {}
+    debate = found.get("debate_tokens")
+    if not arenas and not (alone and debate):
+        return Markup()
+    rows = [
+        (
+            JUDGE.get(name, name),
+            repeated(row, debate or 0.0, name in arenas),
+            spanned(row["once"], 3),
+            spanned(row["accuracy"], 3),
+            spanned(row.get("gap_recovered") if name in arenas else None, 3),
+        )
+        for name, row in (*alone.items(), *arenas.items())
+    ]
+    words = (
+        f"A match samples {debate:,.0f} tokens on average, verdicts included; each baseline is repeated until it has "
+        "sampled as many, and answers with the mean of its beliefs. The gap recovered over a baseline is what the "
+        "debates add to it, as a share of what the expert adds, both at equal tokens. Brackets: 95 % intervals, of the "
+        "gaps by a bootstrap over questions."
+        if debate
+        else "No speech was counted in tokens, so no baseline is repeated."
+    )
+    header = ["baseline", "repeated", "accuracy once", "accuracy at equal tokens", "gap recovered over it"]
+    return join([table(header, rows), tag("p", words, class_="soft")])
 
 
 def spanned(estimate: Mapping[str, Any] | None, digits: int) -> str:

@@ -174,9 +174,19 @@ def scene(kind: str, completer: Completer) -> tuple[Field, Plan, Arena, dict[str
     judge = LLMJudge(completer, "Who is right?", swap=True, name="rule", model="rule")
     arena = Arena("debate", protocol, {q.id: q for q in questions}, (judge,), rules)
     field = Field("debate", protocol, tuple(cast), ("A", "B"), {}, questions, 7)
-    rounds = {"rounds": 2, "questions": 2, "matches": 14, "batch": 2}
     plan = Plan(
-        kind, names, repeats=1, epsilon=0.0, criterion="margin", self_play=False, baselines=False, resamples=1, **rounds
+        kind,
+        names,
+        questions=2,
+        repeats=1,
+        rounds=2,
+        matches=14,
+        batch=2,
+        epsilon=0.0,
+        criterion="margin",
+        self_play=False,
+        baselines=False,
+        resamples=1,
     )
     return field, plan, arena, cast
 

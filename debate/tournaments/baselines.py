@@ -3,20 +3,73 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from debate.play import Arena, ask_judge
 from debate.tournaments.clustered import Array
 from debate.tournaments.pairing import Field
 from judges.criteria import Truth
-from judges.types import Case, Cost, Record, Verdict
+from judges.judges.again import again
+from judges.types import Case, Cost, Judge, Record, Verdict
 
 _TRUTH = Truth()
 
 
+class JudgeAlone:
+    """An arena's panel on a field's questions, without a debate, asked any number of times.
+
+    Attributes:
+        questions: places of the questions that are asked, in the field.
+        cost: of all verdicts so far.
+    """
+
+    def __init__(self, arena: Arena, field: Field, material: bool, played: NDArray[np.bool_] | None = None) -> None:
+        """Nothing is asked yet, and there is nothing to ask where no judge decides.
+
+        Args:
+            arena: whose judges are asked.
+            field: whose questions: those with a label, and with something to read where it is to be read.
+            material: expert, who reads the material, or naive.
+            played: [Q] whether a question counts; None for all.
+        """
+        decided = arena.protocol.decision.by == "judge" and bool(arena.judges)
+        self.arena, self.count = arena, len(field.questions)
+        asked = [
+            (q, question.label, Case(question.question, question.options, (), question.material if material else ""))
+            for q, question in enumerate(field.questions)
+            if decided and question.label is not None and question.options and (question.material or not material)
+            if played is None or played[q]
+        ]
+        self.questions = [q for q, _, _ in asked]
+        self._labels = [label for _, label, _ in asked]
+        self._cases = [case for _, _, case in asked]
+        self._panels: list[list[Verdict]] = [[] for _ in asked]
+        self.cost = Cost()
+
+    def ask(self, numbers: Iterable[int]) -> None:
+        """Asks every judge every question once for each number; equal numbers give equal verdicts."""
+        for number in numbers:
+            for judge in self.arena.judges:
+                verdicts = asyncio.run(_ask(again(judge, number), self._cases)) if self._cases else []
+                for panel, verdict in zip(self._panels, verdicts, strict=True):
+                    panel.append(verdict)
+                    self.cost += verdict.cost
+
+    def hits(self) -> Array | None:
+        """[Q, 2] (hits, count) of the mean belief of all verdicts so far; None where none is known."""
+        table = np.zeros((self.count, 2))
+        for q, label, case, panel in zip(self.questions, self._labels, self._cases, self._panels, strict=True):
+            value = _TRUTH(Record(case, tuple(panel), label, ("judge",), (None,)))[0].value
+            if np.isfinite(value):
+                table[q] += (value, 1.0)
+        return table if table[:, 1].any() else None
+
+
 def judge_alone(arena: Arena, field: Field, material: bool) -> tuple[Array | None, Cost]:
-    """Hits of the arena's panel on the field's questions, without a debate.
+    """Hits of the arena's panel on the field's questions, without a debate, each asked once.
 
     Args:
         arena: whose judges are asked.
@@ -27,28 +80,10 @@ def judge_alone(arena: Arena, field: Field, material: bool) -> tuple[Array | Non
         [Q, 2] (hits, count), a tie at the top counting ½; None where no judge decides, no question has a label, or
         there is no material to read. And what the verdicts cost.
     """
-    asked = [
-        (q, question)
-        for q, question in enumerate(field.questions)
-        if question.label is not None and question.options and (question.material or not material)
-    ]
-    if arena.protocol.decision.by != "judge" or not arena.judges or not asked:
-        return None, Cost()
-    cases = [Case(q.question, q.options, (), q.material if material else "") for _, q in asked]
-    panels: list[list[Verdict]] = [[] for _ in asked]
-    for judge in arena.judges:
-        for panel, verdict in zip(panels, asyncio.run(_ask(judge, cases)), strict=True):
-            panel.append(verdict)
-    table = np.zeros((len(field.questions), 2))
-    cost = Cost()
-    for (q, question), case, panel in zip(asked, cases, panels, strict=True):
-        for verdict in panel:
-            cost += verdict.cost
-        value = _TRUTH(Record(case, tuple(panel), question.label, ("judge",), (None,)))[0].value
-        if np.isfinite(value):
-            table[q] += (value, 1.0)
-    return (table if table[:, 1].any() else None), cost
+    alone = JudgeAlone(arena, field, material)
+    alone.ask([0])
+    return alone.hits(), alone.cost
 
 
-async def _ask(judge: object, cases: list[Case]) -> list[Verdict]:
-    return list(await ask_judge(judge, cases))  # type: ignore[arg-type]
+async def _ask(judge: Judge, cases: list[Case]) -> list[Verdict]:
+    return list(await ask_judge(judge, cases))

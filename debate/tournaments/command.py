@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from debate.agents.agent import Agent
 from debate.errors import UserError
+from debate.play import Arena
 from debate.progress import Progress, Silent
+from debate.questions import Question
 from debate.reader import Document
-from debate.recipe import Recipe, build_arena, parse_recipe
+from debate.recipe import ArenaSpec, Recipe, build_arena, parse_recipe
 from debate.run.folder import RunFolder
 from debate.run.store import Store
 from debate.run_questions import arena_questions, own_copy
 from debate.tournaments.budget import BudgetSpent, Meter, MeteredCompleter
+from debate.tournaments.matched import Matched, match_baselines
 from debate.tournaments.pairing import Field
-from debate.tournaments.play import play_tournament, spent_before
+from debate.tournaments.play import play_tournament, play_waves, spent_before
 from debate.tournaments.results import Results
 from debate.tournaments.spec import Plan, fixed_seats, identity, read_plan
 from debate.tournaments.standings import standings
+from debate.transcript import Episode, Match
 from games.analysis.analyse import Analysis, analyse
+from judges.types import Judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,30 +74,35 @@ def run_tournament(
             f"{document.where(('tournament', 'questions'))}: asks for {wanted} questions, the data has {len(questions)}"
         )
     questions = questions[:wanted]
-    hashes = {} if own_copy(out, recipe.main.name).is_file() else data_hashes(recipe.main.test)
+    others = _others(document, recipe, plan, questions, out)
+    hashes: dict[str, Any] = {}
+    for spec in recipe.arenas:
+        hashes |= {} if own_copy(out, spec.name).is_file() else data_hashes(spec.test)
     run = RunFolder.create(out, identity(recipe.text), recipe.seed, resume, argv, model_hashes(recipe), hashes)
     progress = progress or Silent()
     with run.store() as store:
         # 2. Who plays it, within which budgets.
         meter = _meter(store, own_budgets, budgets or {})
-        seated = fixed_seats(document, recipe)
-        cast, judges = _cast(recipe, store, meter)
-        arena = build_arena(recipe.main, questions, judges)
-        admitted, _ = check_judges(recipe.main, judges, recipe, 0)  # before the first update nothing can be withdrawn
-        field = make_field(recipe, plan, seated, questions)
+        cast, panels = _cast(recipe, store, meter)
+        arena = build_arena(recipe.main, questions, panels[recipe.main.name])
+        # Before the first update nothing can be withdrawn.
+        admitted = [line for spec in recipe.arenas for line in check_judges(spec, panels[spec.name], recipe, 0)[0]]
+        field = make_field(recipe, recipe.main, plan, fixed_seats(document, recipe.main), questions)
         results = Results(field, plan.criterion)
         # 3. Play.
         progress.start("tournament", _planned(field, plan))
         stopped = None
-        baselines: dict[str, Any] = {}
+        baselines: Matched | None = None
         try:
             uncached = [f"{agent.name}-v0" for agent in recipe.agents if agent.kind == "nano"]
             sealed = f"it was judged again by {', '.join(again)}" if (again := run.manifest.get("judged_by")) else ""
             play_tournament(field, plan, arena, cast, store, results, meter, progress, uncached=uncached, sealed=sealed)
-            baselines = {} if sealed else _baselines(arena, field, plan, recipe)
+            # 4. What the judge is worth without a debate: once, and at a debate's tokens.
+            if not sealed:
+                baselines = _baselines(arena, results, plan, recipe, others, panels, cast, store, meter, uncached)
         except BudgetSpent as reason:
             stopped = reason
-    # 4. What came of it.
+    # 5. What came of it.
     summary = summarise(recipe, plan, results, baselines, meter, stopped, admitted)
     analysis = None if stopped else solve(results, plan, recipe, run, summary)
     if analysis is not None:
@@ -116,14 +126,15 @@ def reopen(out: Path) -> Document:
     return parse_yaml(run.manifest["recipe"], str(run.path / "manifest.json"))
 
 
-def make_field(recipe: Recipe, plan: Plan, seated: Mapping[str, str], questions: Sequence[Any]) -> Field:
-    """The entrants, the seats they compete for, and the questions."""
-    main = recipe.main
+def make_field(
+    recipe: Recipe, spec: ArenaSpec, plan: Plan, seated: Mapping[str, str], questions: Sequence[Any]
+) -> Field:
+    """The entrants, the seats of an arena that they play in, and the questions."""
     return Field(
-        main.name,
-        main.protocol,
+        spec.name,
+        spec.protocol,
         tuple(f"{name}-v0" for name in plan.entrants),
-        tuple(seat for seat in main.protocol.seats if seat not in seated),
+        tuple(seat for seat in spec.protocol.seats if seat not in seated),
         {seat: f"{name}-v0" for seat, name in seated.items()},
         tuple(questions),
         recipe.seed,
@@ -142,8 +153,8 @@ def _meter(store: Store, recipe: Mapping[str, float], given: Mapping[str, float]
     return spent_before(store, limits, time.monotonic)
 
 
-def _cast(recipe: Recipe, store: Store, meter: Meter) -> tuple[dict[str, Agent], list[Any]]:
-    """The agents and judges, every model behind the meter and, where it is costly, behind the store of answers."""
+def _cast(recipe: Recipe, store: Store, meter: Meter) -> tuple[dict[str, Agent], dict[str, list[Judge]]]:
+    """The agents, and each arena's judges, every model behind the meter and costly ones behind the store of answers."""
     from debate.agents.language import LanguageSpeaker
     from debate.cast import Cast
     from debate.judging import build_judges
@@ -163,7 +174,7 @@ def _cast(recipe: Recipe, store: Store, meter: Meter) -> tuple[dict[str, Agent],
             new = replace(speaker, completer=measure(speaker.completer))
             speaker = speakers.setdefault(id(speaker), new)  # one speaker, one batch
         agents[policy] = Agent(agent.policy, speaker)
-    return agents, build_judges(recipe.main, recipe, cast)
+    return agents, {spec.name: build_judges(spec, recipe, cast) for spec in recipe.arenas}
 
 
 def _planned(field: Field, plan: Plan) -> int:
@@ -183,20 +194,56 @@ def _planned(field: Field, plan: Plan) -> int:
     return (len(pairings(field.entrants)) * unit + (alone if plan.self_play else 0)) * plan.questions
 
 
-def _baselines(arena: Any, field: Field, plan: Plan, recipe: Recipe) -> dict[str, Any]:
-    from debate.tournaments.baselines import judge_alone
+def _others(
+    document: Document, recipe: Recipe, plan: Plan, questions: Sequence[Question], out: Path
+) -> list[tuple[ArenaSpec, Field]]:
+    """The baselines that are played: the same entrants on the same questions in another arena."""
+    found = []
+    for spec in recipe.arenas[1:]:
+        known = {question.id: question for question in arena_questions(out, spec, recipe)}
+        missing = next((q.id for q in questions if q.id not in known), None)
+        if missing is not None:
+            raise UserError(
+                f"{document.where(('arenas', spec.name, 'data'))}: a baseline is played on the questions of arena "
+                f"{recipe.main.name}; question {missing!r} is not in this data"
+            )
+        own = [known[question.id] for question in questions]
+        found.append((spec, make_field(recipe, spec, plan, fixed_seats(document, spec), own)))
+    return found
 
-    if not plan.baselines or any(judge.kind == "human" for judge in recipe.main.judges):
-        return {}
-    found = {name: judge_alone(arena, field, name == "expert")[0] for name in ("naive", "expert")}
-    return {name: table for name, table in found.items() if table is not None}
+
+def _baselines(
+    arena: Arena,
+    results: Results,
+    plan: Plan,
+    recipe: Recipe,
+    others: Sequence[tuple[ArenaSpec, Field]],
+    panels: Mapping[str, Sequence[Judge]],
+    cast: Mapping[str, Agent],
+    store: Store,
+    meter: Meter,
+    uncached: Sequence[str],
+) -> Matched | None:
+    """The baselines; None where none are wanted, or a person would be asked again and again."""
+    if not plan.baselines or any(judge.kind == "human" for spec in recipe.arenas for judge in spec.judges):
+        return None
+    played: list[tuple[Field, Callable[[Iterable[Match]], Iterator[Episode]]]] = []
+    for spec, field in others:
+        own = build_arena(spec, field.questions, panels[spec.name])
+
+        def episodes(matches: Iterable[Match], own: Arena = own, seed: int = field.seed) -> Iterator[Episode]:
+            for wave in play_waves(matches, own, cast, store, meter, seed, uncached=uncached):
+                yield from wave
+
+        played.append((field, episodes))
+    return match_baselines(arena, results, played, plan.matched)
 
 
 def summarise(
     recipe: Recipe,
     plan: Plan,
     results: Results,
-    baselines: Mapping[str, Any],
+    baselines: Matched | None,
     meter: Meter,
     stopped: BudgetSpent | None,
     admitted: Sequence[str],
@@ -204,7 +251,7 @@ def summarise(
     """The summary, as in summary.json."""
     from debate.tournaments.formats import certified
 
-    table = standings(results, baselines)
+    table = standings(results, baselines, plan.resamples)
     bound = None
     if plan.format == "adaptive" and results.matches and not stopped:
         bound = certified(results, plan.criterion)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from debate.agents.agent import Agent
 from debate.errors import UserError
@@ -16,7 +16,7 @@ from debate.tournaments.formats import rounds
 from debate.tournaments.pairing import Field
 from debate.tournaments.results import Results
 from debate.tournaments.spec import Plan
-from debate.transcript import Episode
+from debate.transcript import Episode, Match
 
 WAVE = 256  # matches in the air, and in one commit
 
@@ -57,25 +57,48 @@ def play_tournament(
     """
     uncached = tuple(uncached)
     for number, matches in enumerate(rounds(field, plan, results)):
-        for planned in waves(matches, wave):
-            known = {match.id: episode for match in planned if (episode := stored(store, match.id)) is not None}
-            for episode in known.values():
-                meter.cost += episode_cost(episode, uncached)
-            missing = [match for match in planned if match.id not in known]
-            if missing and sealed:
-                raise UserError(f"{store.path.parent}: {sealed}, and match {missing[0].id!r} is not in it")
-            if missing:
-                meter.check()
-                before = meter.clock()
-                with store.unhurt(), asyncio.Runner(loop_factory=loop_factory) as runner:
-                    fresh = runner.run(play(arena, missing, cast, field.seed))
-                with store.batch():
-                    store.put_many(fresh)
-                    store.log("seconds", {missing[0].id: {"seconds": meter.clock() - before}})
-                known.update({episode.match.id: episode for episode in fresh})
-            for match in planned:
-                results.add(known[match.id])
-            progress.advance(len(planned), f"round {number + 1}")
+        for episodes in play_waves(
+            matches, arena, cast, store, meter, field.seed, wave, uncached, loop_factory, sealed
+        ):
+            for episode in episodes:
+                results.add(episode)
+            progress.advance(len(episodes), f"round {number + 1}")
+
+
+def play_waves(
+    matches: Iterable[Match],
+    arena: Arena,
+    cast: Mapping[str, Agent],
+    store: Store,
+    meter: Meter,
+    seed: int,
+    wave: int = WAVE,
+    uncached: Iterable[str] = (),
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    sealed: str = "",
+) -> Iterator[list[Episode]]:
+    """Episodes of planned matches, wave by wave and in order; those that the store holds are not played again.
+
+    Arguments and errors are those of `play_tournament`.
+    """
+    uncached = tuple(uncached)
+    for planned in waves(matches, wave):
+        known = {match.id: episode for match in planned if (episode := stored(store, match.id)) is not None}
+        for episode in known.values():
+            meter.cost += episode_cost(episode, uncached)
+        missing = [match for match in planned if match.id not in known]
+        if missing and sealed:
+            raise UserError(f"{store.path.parent}: {sealed}, and match {missing[0].id!r} is not in it")
+        if missing:
+            meter.check()
+            before = meter.clock()
+            with store.unhurt(), asyncio.Runner(loop_factory=loop_factory) as runner:
+                fresh = runner.run(play(arena, missing, cast, seed))
+            with store.batch():
+                store.put_many(fresh)
+                store.log("seconds", {missing[0].id: {"seconds": meter.clock() - before}})
+            known.update({episode.match.id: episode for episode in fresh})
+        yield [known[match.id] for match in planned]
 
 
 def stored(store: Store, match_id: str) -> Episode | None:

@@ -38,6 +38,7 @@ class Results:
         spent: entrant → what its turns cost; "judge" for verdicts.
         played, failed: entrant → matches, and those of them that failed.
         failures: kind → matches.
+        sampled: tokens that speakers and judges sampled in all matches.
     """
 
     def __init__(self, field: Field, criterion: str) -> None:
@@ -53,7 +54,7 @@ class Results:
         self.played: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
-        self.matches = 0
+        self.matches = self.sampled = 0
         self._samples = array("d")
         self._places = array("q")
 
@@ -62,6 +63,7 @@ class Results:
         q = self._question[episode.match.question_id]
         seated = [(seat, episode.match.seats[seat]) for seat in self.field.seats]
         self.matches += 1
+        self.sampled += sampled_tokens(episode)
         present = dict.fromkeys(policy for _, policy in seated)
         self.played.update(present.keys())
         for turn in episode.transcript.turns:
@@ -150,6 +152,10 @@ class Results:
         table[i, j] += share
         table[j, i] += 1.0 - share
 
+    def sampled_tokens_a_match(self) -> float:
+        """Tokens that speakers and judges sampled in a match, on average; 0 before the first."""
+        return self.sampled / self.matches if self.matches else 0.0
+
     def comparisons(self) -> dict[int, Array]:
         """Question → [E, E] wins. Where entrants sit alone, those who played a question are compared by their means."""
         if len(self.field.seats) > 1:
@@ -191,6 +197,13 @@ class Results:
         """The game of the criterion that decides matches alone."""
         weights = [float(name == self.criterion) for name in self.criteria]
         return self.game().scalarise(weights)
+
+
+def sampled_tokens(episode: Episode) -> int:
+    """Tokens that speakers and judges sampled in a match; a move picked among scored ones counts by its own tokens."""
+    turns = [turn for turn in episode.transcript.turns if turn.cost.calls]
+    spoken = sum(turn.cost.tokens or len(turn.tokens or ()) for turn in turns)
+    return spoken + sum(verdict.cost.tokens for verdict in episode.verdicts)
 
 
 def _of_seats(seats: Sequence[str], readings: Sequence[Reading]) -> dict[str, float]:

@@ -52,7 +52,38 @@ def judge_lines(judge: Mapping[str, Any]) -> Iterator[str]:
     if judge["asd"]["value"] is not None:
         yield f"  agent score difference {spanned(judge['asd'], 2)}"
     if judge["gap_recovered"] is not None and judge["gap_recovered"]["value"] is not None:
-        yield f"  gap between naive and expert recovered: {spanned(judge['gap_recovered'], 3)}"
+        yield f"  gap between naive and expert recovered: {spanned(judge['gap_recovered'], 3)}; baselines asked once"
+    yield from matched_lines(judge.get("matched"))
+
+
+def matched_lines(matched: Mapping[str, Any] | None) -> Iterator[str]:
+    """The baselines at a debate's tokens."""
+    if not matched:
+        return
+    debate = matched["debate_tokens"]
+    if debate:
+        yield f"at equal cost, {debate:,.0f} tokens sampled in a match:"
+    for name, row in (*matched["alone"].items(), *matched["arenas"].items()):
+        played = name in matched["arenas"]
+        what = f"{name} ({repeated(row, debate, played)})"
+        recovered = row.get("gap_recovered")
+        share = "" if not recovered or recovered["value"] is None else f"; gap recovered {spanned(recovered, 3)}"
+        if debate or played:
+            yield f"  {what}: judge accuracy {spanned(row['accuracy'], 3)}{share}"
+    if matched["gap_recovered"] is not None and matched["gap_recovered"]["value"] is not None:
+        yield f"  gap between naive and expert recovered: {spanned(matched['gap_recovered'], 3)}"
+
+
+def repeated(row: Mapping[str, Any], debate: float, played: bool) -> str:
+    """How often a baseline was repeated, and at what cost."""
+    unit = "match" if played else "verdict"
+    count = f"{row['repeats']} {unit}{'' if row['repeats'] == 1 else 'es' if played else 's'} a question"
+    if not debate:
+        return count
+    if not row["tokens"]:
+        return f"{count}, samples nothing"
+    cut = f", of {row['wanted']} for as many" if row["wanted"] > row["repeats"] else ""
+    return f"{count}, {row['tokens']:,.0f} tokens{cut}"
 
 
 def spanned(estimate: Mapping[str, Any] | None, digits: int) -> str:

@@ -4,6 +4,8 @@ It is told from a training recipe by `tournament.format`. Everything else is spe
 
     entrants: [alice, bob]         who competes (default: every agent that has no seat of its own)
     arenas.NAME.seats              only the seats that are not competed for, such as a judge's
+    tournament.baseline: NAME      a second arena, such as a consultancy, played by the same entrants; judge and data
+                                   are the first arena's where it names none
     budgets: {tokens, calls, usd, seconds}
 
 so `as_recipe` fills in what the rest of the program expects of a recipe, and `read_plan` reads what is new.
@@ -22,11 +24,13 @@ from debate.reader import Document, Fields
 
 if TYPE_CHECKING:
     from debate.protocol.spec import DebateProtocol
-    from debate.recipe import Recipe
+    from debate.recipe import ArenaSpec, Recipe
 
 FORMATS = ("round_robin", "swiss", "adaptive")
 BUDGETS = ("tokens", "calls", "usd", "seconds")
-OWN = ("format", "rounds", "matches", "batch", "epsilon", "criterion", "self_play", "repeats", "baselines")
+MATCHED = 64
+_PLAYED = ("format", "rounds", "matches", "batch", "epsilon", "criterion", "self_play", "repeats")
+OWN = (*_PLAYED, "baselines", "matched", "baseline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Plan:
         self_play: whether entrants also meet themselves, so that the empirical game has no empty cell.
         baselines: whether the judge is also asked without a debate.
         resamples: of the bootstrap over questions.
+        matched: most repeats of a baseline, up to a debate's tokens; 0 repeats none.
+        baseline: the arena that is a baseline, played by the same entrants; "" where there is none.
     """
 
     format: str
@@ -60,6 +66,8 @@ class Plan:
     self_play: bool
     baselines: bool
     resamples: int
+    matched: int = MATCHED
+    baseline: str = ""
 
 
 def stands_alone(document: Document) -> bool:
@@ -80,8 +88,11 @@ def as_recipe(document: Document, folder: Path) -> Document:
             "leave out training, or tournament.format"
         )
     agents, arenas = data.get("agents"), data.get("arenas")
-    if isinstance(arenas, dict) and len(arenas) != 1:
-        raise UserError(f"{document.where(('arenas',))}: a tournament has one arena, got {len(arenas)}")
+    if isinstance(arenas, dict):
+        _check_arenas(document, arenas)
+        main = next(iter(arenas.values()))
+        lent = {k: main[k] for k in ("judge", "data") if k in main} if isinstance(main, dict) else {}
+        arenas = {name: {**lent, **value} if isinstance(value, dict) else value for name, value in arenas.items()}
     if isinstance(agents, dict) and isinstance(arenas, dict):
         data["arenas"] = {name: _arena(value, list(agents), folder) for name, value in arenas.items()}
         criteria = [c for arena in data["arenas"].values() for c in _criteria(arena, folder)]
@@ -89,6 +100,21 @@ def as_recipe(document: Document, folder: Path) -> Document:
     data["training"] = {"updates": 0, "groups": 1, "group_size": 1, "baseline": "ema"}
     data["tournament"] = {k: v for k, v in document.data["tournament"].items() if k not in OWN}
     return Document(document.name, data, document.lines)
+
+
+def _check_arenas(document: Document, arenas: Mapping[str, Any]) -> None:
+    """One arena, and maybe a second one that is the baseline."""
+    baseline = document.data["tournament"].get("baseline")
+    if baseline is None and len(arenas) != 1:
+        raise UserError(
+            f"{document.where(('arenas',))}: a tournament has one arena, and a second one only where "
+            f"tournament.baseline names it; got {len(arenas)}"
+        )
+    if baseline is not None and (len(arenas) != 2 or list(arenas)[1] != baseline):
+        raise UserError(
+            f"{document.where(('tournament', 'baseline'))}: expected the name of a second arena, got {baseline!r} and "
+            f"the arenas {', '.join(arenas)}"
+        )
 
 
 def _arena(value: Any, agents: Sequence[str], folder: Path) -> Any:
@@ -153,7 +179,7 @@ def read_plan(document: Document, recipe: Recipe) -> tuple[Plan, dict[str, float
     entrants = top.strings("entrants", [name for name in known if name not in seated], known)
     if len(set(entrants)) != len(entrants):
         raise top.error("entrants", f"each entrant once, got {', '.join(entrants)}")
-    contested = len(protocol.seats) - len(_fixed(document, recipe))
+    contested = len(protocol.seats) - len(fixed_seats(document, recipe.main))
     if contested == 0:
         raise UserError(f"{document.where(('arenas', recipe.main.name, 'seats'))}: no seat is left to compete for")
     if len(entrants) < 2:
@@ -173,23 +199,33 @@ def read_plan(document: Document, recipe: Recipe) -> tuple[Plan, dict[str, float
         self_play=fields.take("self_play", bool, kind == "adaptive"),
         baselines=fields.take("baselines", bool, True),
         resamples=fields.positive("resamples", 1000),
+        matched=fields.positive("matched", MATCHED, least=0),
+        baseline=_baseline(document, fields, recipe),
     )
     fields.done()
     return plan, read_budgets(top.child("budgets", optional=True))
 
 
-def _fixed(document: Document, recipe: Recipe) -> Mapping[str, str]:
-    given = document.data["arenas"][recipe.main.name].get("seats") or {}
-    return {seat: recipe.main.seats[seat] for seat in given}
+def _baseline(document: Document, fields: Fields, recipe: Recipe) -> str:
+    """The baseline's arena, whose verdicts must be about the question itself."""
+    name: str = fields.take("baseline", str, "")
+    for arena in recipe.arenas[1:]:
+        decision = arena.protocol.decision
+        if decision.by not in ("judge", "seat", "vote", "jury") or decision.question or decision.options:
+            raise fields.error("baseline", f"protocol {arena.protocol.name} does not decide which answer is right")
+        if len(fixed_seats(document, arena)) == len(arena.protocol.seats):
+            raise UserError(f"{document.where(('arenas', arena.name, 'seats'))}: no seat is left for the entrants")
+    return name
 
 
 def _seated(document: Document, recipe: Recipe) -> set[str]:
-    return set(_fixed(document, recipe).values())
+    return {agent for arena in recipe.arenas for agent in fixed_seats(document, arena).values()}
 
 
-def fixed_seats(document: Document, recipe: Recipe) -> dict[str, str]:
-    """Seat → agent of the seats that are not competed for."""
-    return dict(_fixed(document, recipe))
+def fixed_seats(document: Document, arena: ArenaSpec) -> dict[str, str]:
+    """Seat → agent of an arena's seats that are not competed for."""
+    given = document.data["arenas"][arena.name].get("seats") or {}
+    return {seat: arena.seats[seat] for seat in given}
 
 
 def read_budgets(fields: Fields | None) -> dict[str, float]:

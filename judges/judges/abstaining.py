@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from judges.judges.again import again
 from judges.judges.asking import ask_many
 from judges.types import Case, Judge, Verdict
 
@@ -43,6 +44,10 @@ class AbstainingJudge:
     def identity(self) -> Any:
         """What a certificate binds: the judge itself."""
         return getattr(self.judge, "identity", None)
+
+    def again(self, number: int) -> AbstainingJudge:
+        """The judge asked again (`judges.judges.again`), under the same threshold."""
+        return replace(self, judge=again(self.judge, number))
 
     async def __call__(self, case: Case) -> Verdict:
         """The verdict on one case."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from judges.judges.again import again
 from judges.judges.asking import ask_many
 from judges.judges.identity import combined_identity
 from judges.types import Case, Cost, Judge, Verdict
@@ -47,6 +48,11 @@ class CascadeJudge:
     def identity(self) -> dict[str, str]:
         """What a certificate binds."""
         return combined_identity("cascade", self.judges, f"thresholds={self.thresholds}")
+
+    def again(self, number: int) -> CascadeJudge:
+        """The cascade with every stage asked again (`judges.judges.again`)."""
+        stages = [again(judge, number) for judge in self.judges]
+        return CascadeJudge(*stages, threshold=self.thresholds, name=self.name)
 
     async def __call__(self, case: Case) -> Verdict:
         """The verdict of the first stage that is sure enough."""

@@ -99,6 +99,10 @@ class LLMJudge:
             "scale": "probabilities over options",
         }
 
+    def again(self, number: int) -> LLMJudge:
+        """The judge with samples of its own for each number; itself where it scores, since that draws nothing."""
+        return self if self.mode == "logprobs" else replace(self, seed=self.seed + number * self.samples)
+
     async def __call__(self, case: Case) -> Verdict:
         """The verdict on one case."""
         return (await self.judge_many([case]))[0]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from judges.judges.again import again
 from judges.judges.asking import ask_many
 from judges.judges.ensemble import pessimistic
 from judges.judges.identity import combined_identity
@@ -101,6 +102,10 @@ class PanelJudge:
         fitted = "none" if self.model is None else f"{self.model.prior.tolist()} {self.model.confusion.tolist()}"
         settings = f"{self.rule} quorum={self.quorum} beta={self.beta} smoothing={self.smoothing} model={fitted}"
         return combined_identity("panel", self.judges, settings)
+
+    def again(self, number: int) -> PanelJudge:
+        """The panel with every member asked again (`judges.judges.again`)."""
+        return replace(self, judges=[again(judge, number) for judge in self.judges])
 
     async def __call__(self, case: Case) -> Verdict:
         """The panel's verdict on one case."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,6 +60,10 @@ class ScriptedJudge:
             "parser": "none",
             "scale": "probabilities over options",
         }
+
+    def again(self, number: int) -> ScriptedJudge:
+        """The judge with noise of its own for each number."""
+        return replace(self, seed=self.seed + number)
 
     async def __call__(self, case: Case) -> Verdict:
         """The scripted verdict; a script that raises, or has no such answer, is an error verdict."""

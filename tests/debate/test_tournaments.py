@@ -28,8 +28,9 @@ from debate.run.store import Store
 from debate.seeds import derive
 from debate.tournaments.baselines import judge_alone
 from debate.tournaments.budget import BudgetSpent, Meter, MeteredCompleter
-from debate.tournaments.clustered import combine, difference, gap_recovered, mean_of
+from debate.tournaments.clustered import combine, difference, mean_of, share_of_gap
 from debate.tournaments.formats import rounds, swiss_pairs
+from debate.tournaments.matched import match_baselines
 from debate.tournaments.pairing import Field, pairing_matches, pairings, seatings
 from debate.tournaments.play import play_tournament, spent_before
 from debate.tournaments.results import Results
@@ -361,7 +362,11 @@ def test_delta_method_agrees_with_numerical_derivatives():
     rng = np.random.default_rng(0)
     sums, counts = rng.normal([[3.0], [0.0], [6.0]], 1.0, (3, 8)), np.full((3, 8), 2.0)
     parts = [mean_of(s, n) for s, n in zip(sums, counts, strict=True)]
-    found = gap_recovered(*parts)
+    reached, naive, expert = (part.value for part in parts)
+    gap = expert - naive
+    share = (reached - naive) / gap
+    found = combine(lambda v: float(share_of_gap(v)), (1 / gap, (share - 1) / gap, -share / gap), parts)
+    assert found.value == pytest.approx(share)
     for q in range(8):
         step = 1e-6
         weights = np.ones(8)
@@ -375,7 +380,7 @@ def test_delta_method_agrees_with_numerical_derivatives():
 
 def test_no_gap_and_no_data_are_not_known():
     one = mean_of([1.0, 1.0], [2.0, 2.0])
-    assert math.isnan(gap_recovered(one, one, one).value)
+    assert math.isnan(share_of_gap(np.array([0.5, 0.5, 0.5])))
     nothing = mean_of([0.0, 0.0], [0.0, 0.0])
     assert math.isnan(nothing.value) and nothing.interval() is None
     assert math.isnan(difference(one, nothing).value)
@@ -458,9 +463,11 @@ def test_gap_recovered_between_the_naive_and_the_expert_judge(tmp_path):
     played = arena_of(TALK, TALKED, (ScriptedJudge(lambda case: 0 if "1" not in case.question else 1, "j"),))
     cast = {n: Agent(Policy(n[:-3], 0, "scripted"), ScriptedSpeaker(SCRIPTS["random_legal"])) for n in ENTRANTS[:2]}
     results, _ = run(field, plan_of(), played, tmp_path / "s.sqlite", cast)
-    table = standings(results, {"naive": naive, "expert": expert})["judge"]
+    table = standings(results, match_baselines(arena, results, (), 64))["judge"]
     assert table["accuracy"]["value"] == 0.75  # wrong on 3 alone
     assert table["gap_recovered"]["value"] == pytest.approx(0.5)
+    assert table["matched"]["debate_tokens"] == 0
+    assert table["matched"]["gap_recovered"] is None, "scripts sample no tokens: there is no cost to match"
     questions = [Question("e", "?", ("yes", "no"), 0)]
     assert (
         judge_alone(arena_of(TALK, questions, arena.judges), Field("d", TALK, (), (), {}, tuple(questions), 0), True)[0]
