@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 WrapCompleter = Callable[[Completer, str], Completer]
+AHEAD = ".ahead"  # in the name of a point that an agent's learner looks ahead to
 
 
 class Cast(Mapping[str, Agent]):
@@ -190,12 +191,14 @@ class Cast(Mapping[str, Agent]):
         Raises:
             TrainingFailed: a learner cannot go on.
         """
-        found: dict[str, dict[str, float]] = {}
-        for joint in self.joint:
-            found |= joint.update({name: batch for name, batch in batches.items() if name in joint.members})
-        for name, batch in batches.items():
-            if name not in found:
-                found[name] = self.learners[name].update(batch)
+        together = [(joint, {n: b for n, b in batches.items() if n in joint.members}) for joint in self.joint]
+        joined = {name for _, part in together for name in part}
+        alone = {name: self.learners[name] for name in batches if name not in joined}
+        for owner, part in [*together, *((learner, batches[name]) for name, learner in alone.items())]:
+            if hasattr(owner, "begin"):  # in a process of its own: all of them at the same time
+                owner.begin(part)
+        found = {name: told for joint, part in together for name, told in joint.update(part).items()}
+        found |= {name: learner.update(batches[name]) for name, learner in alone.items()}
         return {name: found[name] for name in batches}
 
     def looks_ahead(self, name: str) -> bool:
@@ -206,7 +209,7 @@ class Cast(Mapping[str, Agent]):
         """Moves an agent's learner ahead and seats that point as a policy of its own, until `forget` takes it away."""
         old = self.live[name]
         self.learners[name].look_ahead(batch)
-        policy = Policy(f"{name}.ahead", old.version, old.base, old.adapter)
+        policy = Policy(f"{name}{AHEAD}", old.version, old.base, old.adapter)
         self._completer(old.id).publish(policy.id, self.learners[name].weights())
         self._agents[policy.id] = Agent(policy, self._agents[old.id].speaker)
         return policy
@@ -259,8 +262,8 @@ class Cast(Mapping[str, Agent]):
         return sorted(int(version) for version in ids if version != "0")
 
     def recall(self, name: str, version: int, arrays: Arrays) -> Policy:
-        """Brings a stored snapshot back."""
-        live = self.live[name]
+        """Brings a stored snapshot back, or a point looked ahead to."""
+        live = self.live.get(name) or self.live[name.removesuffix(AHEAD)]
         policy = Policy(name, version, live.base, live.adapter)
         if policy.id not in self._agents:
             self._completer(live.id).publish(policy.id, _tensors(arrays))

@@ -32,6 +32,7 @@ from judges.charter.revocation import frozen_weights
 
 if TYPE_CHECKING:
     from debate.scale.cluster import ScaleSpec
+    from debate.scale.run import RayRun
 
 Player = Callable[[Arena, Sequence[Match], Mapping[str, Agent], int], list[Episode]]
 CRITIC = "critic/"
@@ -102,6 +103,7 @@ class Session:
         good: agent → its last version that the guard let pass.
         exploiters: seat → what an exploiter of the last meta-strategy gained.
         player: plays planned matches, in order; in this process, or on Ray.
+        ray: where it plays on Ray.
     """
 
     recipe: Recipe
@@ -126,6 +128,7 @@ class Session:
     good: dict[str, str] = field(default_factory=dict)
     exploiters: dict[str, Any] = field(default_factory=dict)
     player: Player = lambda *what: asyncio.run(play(*what))
+    ray: RayRun | None = None
     started: float = field(default_factory=time.monotonic)
 
     # --- playing -----------------------------------------------------------------------------------------------------
@@ -326,9 +329,11 @@ def open_session(
     resume: bool = False,
     progress: Progress | None = None,
     argv: Sequence[str] | None = None,
-    scale: ScaleSpec | None = None,
+    scale: ScaleSpec | RayRun | None = None,
 ) -> Iterator[Session]:
-    """Opens a run for work and closes it, whatever happens; `scale`: plays and learns on Ray.
+    """Opens a run for work and closes it, whatever happens.
+
+    `scale`: plays and learns on Ray; in the place of another session's run, where it is that one's `ray`.
 
     Raises:
         UserError: bad data or models; the folder holds another run, or one that `resume` was not given for.
@@ -381,7 +386,8 @@ def open_session(
             watch=None if recipe.league.alarms is None else Watch(recipe.league.alarms),
         )
         if ray is not None:
-            session.player = ray.play
+            ray.keep_in(store)
+            session.ray, session.player = ray, ray.play
         session.restore()
         session.read_marks()
         for line in untrained(recipe):
@@ -394,7 +400,9 @@ def open_session(
                 sink.close()
 
 
-def _on_ray(scale: ScaleSpec | None, recipe: Recipe, questions: Mapping[str, Sequence[Any]], progress: Progress) -> Any:
+def _on_ray(
+    scale: ScaleSpec | RayRun | None, recipe: Recipe, questions: Mapping[str, Sequence[Any]], progress: Progress
+) -> Any:
     """The run's workers and learners on Ray; None where it does without."""
     if scale is None:
         return nullcontext()

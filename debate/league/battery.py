@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,9 +11,7 @@ import numpy as np
 
 from debate.league.guard import GuardReport, compare
 from debate.learning.batch import TokenBatch
-from debate.learning.divergence import divergence
 from debate.learning.samples import gather
-from debate.play import play
 from debate.seeds import derive
 from debate.session import Session
 from debate.transcript import Episode, Match
@@ -82,7 +79,7 @@ def _played(session: Session, planned: list[Match], policy: str) -> list[Episode
     missing = [match for match, episode in zip(planned, stored, strict=True) if episode is None]
     if missing:
         arena = session.arenas[missing[0].arena]
-        fresh = asyncio.run(play(arena, missing, session.cast, derive(session.recipe.seed, "guard")))
+        fresh = session.player(arena, missing, session.cast, derive(session.recipe.seed, "guard"))
         session.store.put_many(_renamed(episode, policy) for episode in fresh)
     return [episode for match in planned if (episode := session.store.get(f"{match.id}/{policy}")) is not None]
 
@@ -138,4 +135,5 @@ def _from_start(session: Session, name: str, played: Mapping[str, list[Episode]]
     batch = TokenBatch.from_samples(samples, np.zeros(len(samples))) if samples else None
     if batch is None or not batch.units:
         return None
-    return divergence(session.cast.learners[name], batch, session.weights_of(f"{name}-v0"))
+    found: float = session.cast.learners[name].divergence(batch, session.weights_of(f"{name}-v0"))
+    return found

@@ -136,8 +136,18 @@ class PolicyGradientLearner:
         """
         base = self.state()
         metrics = self.update(batch)
-        self._base = base
+        self.step_from(base)
         return metrics
+
+    def step_from(self, base: State) -> None:
+        """Lets the next `update` take its gradient here and its step from another state of this learner."""
+        self._base = base
+
+    def divergence(self, batch: TokenBatch, weights: Mapping[str, Any]) -> float:
+        """KL(policy ‖ the same model with other weights) in nats a unit (`debate.learning.divergence`)."""
+        from debate.learning.divergence import divergence
+
+        return divergence(self, batch, weights)
 
     def update(self, batch: TokenBatch) -> dict[str, float]:
         """One update: `epochs` passes over the batch, rows in their fixed order.

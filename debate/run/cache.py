@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 from debate.run.codec import dumps
-from debate.run.store import Store
 from judges.types import Completer, Completion, Request
+
+
+class Keeps(Protocol):
+    """Where completions are kept: a `debate.run.store.Store`, or a way to one."""
+
+    def completions(self, keys: Sequence[str]) -> dict[str, Completion]:
+        """Key → stored answer, for those that are there."""
+        ...
+
+    def put_completions(self, completions: Mapping[str, Completion]) -> int:
+        """Puts answers under their keys, durably; returns how many were new."""
+        ...
 
 
 def completion_key(request: Request, engine: str = "") -> str:
@@ -46,7 +58,7 @@ class CachingCompleter:
     """
 
     inner: Completer
-    store: Store
+    store: Keeps
     engine: str = ""
 
     async def __call__(self, requests: Sequence[Request]) -> Sequence[Completion]:
@@ -57,7 +69,7 @@ class CachingCompleter:
         """
         # 1. What is known.
         keys = [completion_key(request, self.engine) for request in requests]
-        answers = {key: found for key in dict.fromkeys(keys) if (found := self.store.completion(key)) is not None}
+        answers = self.store.completions(keys)
         # 2. Ask for the rest, once each.
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
         if missing:

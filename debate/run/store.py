@@ -300,6 +300,10 @@ class Store:
         body = self._body("completions", "key", key)
         return None if body is None else codec.decode_completion(body, f"{self.path}: completion {key}")
 
+    def completions(self, keys: Iterable[str]) -> dict[str, Completion]:
+        """Key → stored answer, for those that are there."""
+        return {key: found for key in dict.fromkeys(keys) if (found := self.completion(key)) is not None}
+
     def completions_cost(self) -> Cost:
         """What all stored answers cost when they were paid for; dollars are NaN where a price was not known."""
         parts = ", ".join(f"total(json_extract(body, '$.cost[{k}]'))" for k in range(4))

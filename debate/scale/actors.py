@@ -1,4 +1,4 @@
-"""What runs inside Ray's processes: a rollout worker, and the learner of a device group. Both know nothing of Ray.
+"""What runs inside Ray's processes: a rollout worker, and the learner of a device group. Only the cache knows of Ray.
 
 Constructors do next to nothing: what `setup` raises reaches the driver as it is, what a constructor raises does not.
 """
@@ -49,8 +49,16 @@ class RolloutWorker:
         self._held: dict[str, str] = {}
         self._arenas: dict[str, Arena] = {}
 
-    def setup(self, recipe: Recipe, questions: Mapping[str, Sequence[Any]]) -> dict[str, str]:
-        """Builds engines, agents, judges and arenas. Policy id → digest of the weights it starts with.
+    def setup(self, recipe: Recipe, questions: Mapping[str, Sequence[Any]], desk: Any = None) -> dict[str, str]:
+        """Builds engines, agents, judges and arenas.
+
+        Args:
+            recipe: the run's.
+            questions: arena → its questions.
+            desk: the way to the driver's store (`debate.scale.desk.Desk`), where completions are kept.
+
+        Returns:
+            Policy id → digest of the weights it starts with.
 
         Raises:
             UserError: a model, a device or a file is not there.
@@ -58,8 +66,7 @@ class RolloutWorker:
         from debate.cast import Cast
         from debate.judging import build_judges
 
-        self._recipe = recipe
-        self._cast = Cast(recipe, teach=False)
+        self._cast = Cast(recipe, None if desk is None else _cached(desk), teach=False)
         for spec in recipe.arenas:
             judges = build_judges(spec, recipe, self._cast)
             self._arenas[spec.name] = build_arena(spec, questions[spec.name], judges)
@@ -86,7 +93,7 @@ class RolloutWorker:
             del self._held[policy]
 
     def play(
-        self, arena: str, matches: Sequence[Match], wanted: Mapping[str, str], dressing: Dressing
+        self, arena: str, matches: Sequence[Match], wanted: Mapping[str, str], dressing: Dressing, seed: int
     ) -> list[Episode]:
         """Plays matches to episodes, in order.
 
@@ -95,6 +102,7 @@ class RolloutWorker:
             matches: what to play.
             wanted: policy id → digest of the weights that must speak for it.
             dressing: how the cast differs from the plain one.
+            seed: of the moves.
 
         Raises:
             WrongPolicy: other weights, or none, are held under such a name.
@@ -115,7 +123,7 @@ class RolloutWorker:
             from debate.agents.replay import Replaying
 
             cast = Replaying(cast, dressing.replies)
-        return asyncio.run(play(self._arenas[arena], matches, cast, self._recipe.seed))
+        return asyncio.run(play(self._arenas[arena], matches, cast, seed))
 
     def complete(
         self, kind: str, model: str, options: Mapping[str, Any], wanted: Mapping[str, str], requests: Sequence[Request]
@@ -151,8 +159,7 @@ class GroupLearner:
         """
         from debate.scale.trainer import trainer
 
-        options = next(iter(agents.values()))[1]
-        engine = trainer(kind, model, options)
+        engine = trainer(kind, model, next(iter(agents.values()))[1])
         if joint:
             self._joint = engine.joint_learner(agents)
             self._learners = dict(self._joint.members)
@@ -164,11 +171,12 @@ class GroupLearner:
         """Agent → state, as its learner gives it."""
         return {name: learner.state() for name, learner in self._learners.items()}
 
-    def load(self, states: Mapping[str, Any]) -> None:
-        """Brings states back."""
-        for name, (arrays, meta) in states.items():
-            # Arrays from the object store are read-only views of memory that may go away.
-            self._learners[name].load_state({key: array.copy() for key, array in arrays.items()}, meta)
+    def load(self, states: Mapping[str, Any], bases: Mapping[str, Any]) -> None:
+        """Brings states back; `bases` are those from which agents that have looked ahead take their next step."""
+        for name, state in states.items():
+            self._learners[name].load_state(*_own(state))
+        for name, state in bases.items():
+            self._learners[name].step_from(_own(state))
 
     def update(self, batches: Mapping[str, Any]) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
         """One update of every agent with a batch; its measurements, and the states after it."""
@@ -178,9 +186,34 @@ class GroupLearner:
             metrics = {name: self._learners[name].update(batch) for name, batch in batches.items()}
         return metrics, {name: self._learners[name].state() for name in batches}
 
+    def look_ahead(self, name: str, batch: Any) -> tuple[dict[str, float], Any]:
+        """Moves an agent to the point its next update looks ahead to; measurements, and the state there."""
+        return self._learners[name].look_ahead(batch), self._learners[name].state()
+
     def turn_states(self, name: str, batch: Any) -> Any:
         """[N, H] an agent's hidden states before each turn of a batch."""
         return self._learners[name].turn_states(batch)
+
+    def divergence(self, name: str, batch: Any, weights: Mapping[str, Any]) -> Any:
+        """How far an agent is from other weights, in nats a unit."""
+        return self._learners[name].divergence(batch, {key: array.copy() for key, array in weights.items()})
+
+
+def _own(state: Any) -> Any:
+    """A learner's state in memory of its own: arrays from the object store are read-only views that may go away."""
+    arrays, meta = state
+    return {key: array.copy() for key, array in arrays.items()}, meta
+
+
+def _cached(desk: Any) -> Any:
+    """Puts the run's completion cache around costly engines."""
+    import ray
+
+    from debate.run.cache import CachingCompleter
+    from debate.scale.desk import DeskStore
+
+    store = DeskStore(ray, desk)
+    return lambda completer, name: CachingCompleter(completer, store, name)
 
 
 def needed(matches: Sequence[Match]) -> set[str]:

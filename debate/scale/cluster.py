@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -75,23 +75,53 @@ def learner_claim(options: Any) -> Claim:
     return Claim(threads() * processes, processes if options.get("device") == "cuda" else 0)
 
 
-def room(ray: Any, claim: Claim, taken: list[Claim], wanted: int) -> int:
-    """How many actors with this claim there are to be, beside those that are there already.
+def nodes(ray: Any) -> list[Claim]:
+    """What each node of the cluster has."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Claim(there.get("CPU", 0.0), there.get("GPU", 0.0)) for there in alive]
+
+
+def words(cluster: Sequence[Claim]) -> str:
+    """What a cluster has: "3 nodes with 4 CPU and 1 GPU, 4 CPU and 1 GPU, 2 CPU"."""
+    return f"{len(cluster)} node(s) with {', '.join(map(str, cluster)) or 'nothing'}"
+
+
+def room(cluster: Sequence[Claim], claim: Claim, learners: Mapping[str, Claim], wanted: int) -> int:
+    """How many rollout workers there are to be, beside the learners. An actor lives on one node.
+
+    Args:
+        cluster: what each node has.
+        claim: of one worker.
+        learners: claim of each learner actor, by its name.
+        wanted: workers asked for; 0: as many as there is room for.
 
     Raises:
         UserError: not enough is there, with what is and what would be needed.
     """
-    there = ray.cluster_resources()
-    cpus = there.get("CPU", 0.0) - sum(one.cpus for one in taken)
-    gpus = there.get("GPU", 0.0) - sum(one.gpus for one in taken)
-    most = math.floor(min(cpus / claim.cpus, gpus / claim.gpus if claim.gpus else math.inf))
-    if most < max(wanted, 1):
-        raise UserError(
-            f"--ray: not enough resources: {max(wanted, 1)} rollout worker(s) of {claim} each and {len(taken)} "
-            f"learner(s) ({', '.join(map(str, taken)) or 'none'}) do not fit into the cluster's "
-            f"{there.get('CPU', 0.0):g} CPU and {there.get('GPU', 0.0):g} GPU"
-        )
+    left = [[node.cpus, node.gpus] for node in cluster]
+    homeless = []
+    for name, own in sorted(learners.items(), key=lambda item: (-item[1].gpus, -item[1].cpus, item[0])):
+        fitting = [node for node in left if node[0] >= own.cpus and node[1] >= own.gpus]
+        if not fitting:
+            homeless.append(name)
+            continue
+        tightest = min(fitting, key=lambda node: (node[1], node[0]))
+        tightest[0] -= own.cpus
+        tightest[1] -= own.gpus
+    most = sum(math.floor(min(c / claim.cpus, g / claim.gpus if claim.gpus else math.inf)) for c, g in left)
+    if homeless or most < max(wanted, 1):
+        needed = [f"{max(wanted, 1)} rollout worker(s) of {claim} each"]
+        needed += [f"the {name} of {own}" for name, own in learners.items()]
+        raise UserError(f"--ray: not enough resources: {', '.join(needed)} do not fit into {words(cluster)}")
     return wanted or most
+
+
+def beside_driver(ray: Any) -> dict[str, Any]:
+    """Options that place an actor on the driver's own node."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = ray.get_runtime_context().get_node_id()
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
 
 
 @contextmanager

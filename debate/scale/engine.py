@@ -39,6 +39,7 @@ class RemoteEngine:
     def __init__(self, ray: Any, pool: Pool, kind: str, model: str, options: Mapping[str, Any]) -> None:
         self._ray, self._pool, self._kind, self._model = ray, pool, kind, model
         self.completer = RemoteCompleter(pool, kind, model, options)
+        self._small: Group | None = None
         endpoint = f"{options['url']}:" if kind == "openai" else ""
         self.name = kind if kind == "nano" else f"{kind}:{endpoint}{model}"
 
@@ -50,12 +51,18 @@ class RemoteEngine:
         return self._kind in ("hf", "vllm") and AdapterEngine.joins(agents)
 
     def learner(self, policy: Policy, options: Mapping[str, Any]) -> RemoteLearner:
-        """A learner in an actor of its own."""
-        return self._group({policy.name: (policy, options)}, joint=False).members[policy.name]
+        """A learner in an actor of its own; embedded models are so small that all of them share one."""
+        if self._kind != "nano":
+            return self._group(joint=False).add(policy.name, policy, options)
+        self._small = self._small or self._group(joint=False)
+        return self._small.add(policy.name, policy, options)
 
     def joint_learner(self, agents: Mapping[str, tuple[Policy, Mapping[str, Any]]]) -> RemoteJoint:
         """One actor with the learners of agents that are updated at once."""
-        return RemoteJoint(self._group(agents, joint=True))
+        group = self._group(joint=True)
+        for name, (policy, options) in agents.items():
+            group.add(name, policy, options)
+        return RemoteJoint(group)
 
-    def _group(self, agents: Mapping[str, tuple[Policy, Mapping[str, Any]]], joint: bool) -> Group:
-        return Group(self._ray, self._pool, self._kind, self._model, agents, joint)
+    def _group(self, joint: bool) -> Group:
+        return Group(self._ray, self._pool, self._kind, self._model, joint)

@@ -6,14 +6,19 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from debate.errors import Failed, UserError
 from debate.progress import Progress
+from debate.run.store import Store
 from debate.scale.actors import Dressing, RolloutWorker, WrongPolicy, needed
-from debate.scale.cluster import Claim, ScaleSpec, cause_of, lost_errors, room, threads
+from debate.scale.cluster import Claim, ScaleSpec, beside_driver, cause_of, lost_errors, nodes, room, threads, words
+from debate.scale.desk import Desk, serve
 from debate.scale.weights import as_arrays, digest
 from debate.transcript import Episode, Match
+
+if TYPE_CHECKING:
+    from debate.scale.learners import Group
 
 TRIES = 4  # of the same matches, before it must be they that kill workers
 
@@ -43,7 +48,14 @@ class Counted:
 
 
 class Pool:
-    """Workers that hold the same versions. Nothing starts before it is needed."""
+    """Workers that hold the same versions. Nothing starts before it is needed.
+
+    Attributes:
+        spec: how many workers, how long to wait for one.
+        groups: the learner actors beside them.
+        store: where completions of costly engines are kept; None where workers need not ask.
+        counted: what was lost.
+    """
 
     def __init__(self, ray: Any, spec: ScaleSpec, claim: Claim, recipe: Any, questions: Any, progress: Progress):
         """Keeps what every worker will be made from.
@@ -56,7 +68,7 @@ class Pool:
             questions: arena → its questions.
             progress: told of every loss.
         """
-        self._ray, self._spec, self._claim, self._progress = ray, spec, claim, progress
+        self._ray, self.spec, self._claim, self._progress = ray, spec, claim, progress
         self._given = (ray.put(recipe), ray.put(questions))
         self._lost_errors = lost_errors(ray)
         self._again_errors: tuple[type[BaseException], ...] = (*self._lost_errors, WrongPolicy)
@@ -66,13 +78,16 @@ class Pool:
         self._starting: dict[Any, _Worker] = {}
         self._count = 0
         self._size = 0
-        self.taken: list[Claim] = []  # by learners
+        self._desk: Any = None
+        self._asked: Any = None  # the desk's next handful of questions
+        self.groups: list[Group] = []
+        self.store: Store | None = None
         self.counted = Counted()
 
     @property
     def patience(self) -> float:
         """Seconds to wait for room for an actor."""
-        return self._spec.patience
+        return self.spec.patience
 
     def say(self, line: str) -> None:
         """Tells the run's progress."""
@@ -80,21 +95,44 @@ class Pool:
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
+    def begin(self) -> None:
+        """Begins to start everything at once, where it is not there yet: workers, and at first the learners too.
+
+        Raises:
+            UserError: not enough resources.
+        """
+        if self._size:
+            return
+        self._size = room(nodes(self._ray), self._claim, {str(g): g.claim for g in self.groups}, self.spec.workers)
+        if self.store is not None:
+            self._desk = self._ray.remote(Desk).options(num_cpus=0, **beside_driver(self._ray)).remote()
+            self._asked = self._desk.take.remote()
+        if not self._count:
+            for group in self.groups:
+                group.start()
+        for _ in range(self._size):
+            self._spawn()
+        self._progress.say(f"ray: {self._size} rollout worker(s) with {self._claim}{' each' * (self._size > 1)}")
+
     def start(self) -> None:
-        """Starts the workers, where they are not there yet, and waits for the first.
+        """Starts the workers, where they are not there yet, and waits for one.
 
         Raises:
             UserError: not enough resources, or a worker finds no model or no device where it was placed.
         """
-        if self._size:
-            return
-        self._size = room(self._ray, self._claim, self.taken, self._spec.workers)
-        for _ in range(self._size):
-            self._spawn()
-        while self._starting:
+        self.begin()
+        while not self._ready:
             self._arrive(self._wait(list(self._starting)))
-        each = "" if self._size == 1 else " each"
-        self._progress.say(f"ray: {self._size} rollout worker(s) with {self._claim}{each}")
+
+    def rest(self) -> None:
+        """Ends every actor; what is asked next starts them again, as they were."""
+        for group in self.groups:
+            group.stop()
+        for worker in [*self._ready, *self._starting.values()]:
+            self._ray.kill(worker.handle)
+        if self._desk is not None:
+            self._ray.kill(self._desk)
+        self._ready, self._starting, self._size, self._desk, self._asked = [], {}, 0, None, None
 
     def _spawn(self) -> None:
         """Begins to start one worker; it is told every version before anything else can be asked of it."""
@@ -104,7 +142,7 @@ class Pool:
             num_cpus=self._claim.cpus, num_gpus=self._claim.gpus, max_restarts=0, scheduling_strategy="SPREAD"
         ).remote(threads())
         worker = _Worker(self._count, handle)
-        self._starting[handle.setup.remote(*self._given)] = worker
+        self._starting[handle.setup.remote(*self._given, self._desk)] = worker
         for policy, (ref, _) in self._published.items():
             handle.publish.remote(policy, ref)  # calls of one caller are done in order
 
@@ -150,15 +188,18 @@ class Pool:
             Failed: nobody is there to work and nobody could be started in time.
         """
         while True:
-            done, _ = self._ray.wait(list(refs), num_returns=1, timeout=self._spec.patience)
-            if done:
+            also = [] if self._asked is None else [self._asked]
+            done, _ = self._ray.wait([*refs, *also], num_returns=1, timeout=self.spec.patience)
+            if done and done[0] is self._asked:
+                assert self.store is not None
+                self._desk.answer.remote(serve(self.store, self._get(self._asked)))
+                self._asked = self._desk.take.remote()
+            elif done:
                 return done[0]
-            if all(ref in self._starting for ref in refs):
-                there = self._ray.cluster_resources()
+            elif all(ref in self._starting for ref in refs):
                 raise Failed(
-                    f"--ray: no rollout worker could be started within {self._spec.patience:g} s: each needs "
-                    f"{self._claim}, the cluster has {there.get('CPU', 0.0):g} CPU and {there.get('GPU', 0.0):g} GPU; "
-                    "--resume goes on from here"
+                    f"--ray: no rollout worker could be started within {self.spec.patience:g} s: each needs "
+                    f"{self._claim}, the cluster has {words(nodes(self._ray))}; --resume goes on from here"
                 )
 
     def _get(self, ref: Any) -> Any:
@@ -205,11 +246,9 @@ class Pool:
 
     def complete(self, kind: str, model: str, options: Mapping[str, Any], requests: Sequence[Any]) -> Any:
         """One worker's answers to requests outside of matches (a judge alone, exact option probabilities)."""
-        self.start()
-        wanted = self.wanted({request.policy for request in requests})
         for _ in range(TRIES):
-            while not self._ready:
-                self._arrive(self._wait(list(self._starting)))
+            self.start()
+            wanted = self.wanted({request.policy for request in requests})
             worker = self._ready[0]
             try:
                 return self._get(worker.handle.complete.remote(kind, model, options, wanted, requests))
@@ -217,7 +256,7 @@ class Pool:
                 self._replace(worker, "while it answered requests, which are asked again")
         raise Failed(f"--ray: {TRIES} workers were lost over the same requests; --resume goes on from here")
 
-    def play(self, arena: str, matches: Sequence[Match], dressing: Dressing) -> list[Episode]:
+    def play(self, arena: str, matches: Sequence[Match], dressing: Dressing, seed: int) -> list[Episode]:
         """Plays matches, a run of them on each worker; episodes come back in the matches' order.
 
         A worker that is lost costs the matches it had in flight: others play them again. Every move's randomness is
@@ -237,7 +276,7 @@ class Pool:
             for worker in [one for one in self._ready if one.number not in busy]:
                 if waiting:
                     chunk = waiting.popleft()
-                    flying[worker.handle.play.remote(arena, chunk.matches, wanted, dress)] = worker, chunk
+                    flying[worker.handle.play.remote(arena, chunk.matches, wanted, dress, seed)] = worker, chunk
             ref = self._wait([*flying, *self._starting])
             if ref in self._starting:
                 self._arrive(ref)

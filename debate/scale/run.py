@@ -14,6 +14,7 @@ from debate.errors import UserError
 from debate.play import Arena
 from debate.progress import Progress
 from debate.recipe import Recipe
+from debate.run.store import Store
 from debate.scale.actors import Dressing, needed
 from debate.scale.cluster import ScaleSpec, connected, worker_claim
 from debate.scale.engine import RemoteEngine
@@ -25,7 +26,7 @@ class RayRun:
     """What a session needs to play and learn on Ray."""
 
     def __init__(self, ray: Any, pool: Pool, recipe: Recipe) -> None:
-        self._ray = ray
+        self._ray, self._recipe = ray, recipe
         self.pool = pool
         self._named = {f"{agent.name}-v0" for agent in recipe.agents}
 
@@ -35,7 +36,12 @@ class RayRun:
 
     def play(self, arena: Arena, matches: Sequence[Match], cast: Mapping[str, Agent], seed: int) -> list[Episode]:
         """Stands in for `debate.play.play`: the same episodes."""
-        return self.pool.play(arena.name, matches, self._dressing(cast, needed(matches)))
+        return self.pool.play(arena.name, matches, self._dressing(cast, needed(matches)), seed)
+
+    def keep_in(self, store: Store) -> None:
+        """Lets workers keep the completions of costly engines in the run's store."""
+        if costly(self._recipe):
+            self.pool.store = store
 
     def _dressing(self, cast: Mapping[str, Agent], policies: set[str]) -> Dressing:
         from debate.agents.exploring import Exploring
@@ -51,33 +57,52 @@ class RayRun:
         own = self._named | set(self.pool.published())
         return replace(dressing, agents=tuple(inner[policy] for policy in sorted(policies - own)))
 
+    @contextmanager
+    def within(self, recipe: Recipe, questions: Mapping[str, Sequence[Any]], progress: Progress) -> Iterator[RayRun]:
+        """Another run on the same cluster, in the room of this one, whose actors end and come back when it is over."""
+        self.pool.rest()
+        inner = _run(self._ray, self.pool.spec, recipe, questions, progress)
+        try:
+            yield inner
+        finally:
+            inner.pool.rest()
+
+
+def costly(recipe: Recipe) -> bool:
+    """Whether anybody speaks or judges with an engine whose answers are worth keeping."""
+    judges = [judge for arena in recipe.arenas for judge in arena.judges]
+    return any(a.kind not in ("nano", "scripted") for a in recipe.agents) or any(j.kind == "llm" for j in judges)
+
 
 @contextmanager
 def on_ray(
-    spec: ScaleSpec, recipe: Recipe, questions: Mapping[str, Sequence[Any]], progress: Progress
+    scale: ScaleSpec | RayRun, recipe: Recipe, questions: Mapping[str, Sequence[Any]], progress: Progress
 ) -> Iterator[RayRun]:
     """A run's workers and learners, for as long as the session lasts.
 
     Args:
-        spec: where, and how many.
+        scale: where, and how many; or the run whose room this one takes for a while.
         recipe: the run's; nodes need the models it names, not its data.
         questions: arena → all its questions.
         progress: told of what was lost.
 
     Raises:
-        UserError: as in `debate.scale.cluster.connected`; a person plays; or the recipe wants what runs in one process
-            only (a guard, extragradient).
+        UserError: as in `debate.scale.cluster.connected`; or a person plays.
     """
     people = [agent.name for agent in recipe.agents if agent.kind == "human"]
     if people:
         raise UserError(f"--ray: agent {people[0]} is a human, who plays in this process only")
-    if recipe.league.guard is not None:
-        raise UserError("--ray: league.guard measures learners in this process; it does not work on Ray yet")
-    ahead = [agent.name for agent in recipe.agents if agent.options.get("lookahead") == "extragradient"]
-    if ahead:
-        raise UserError(f"--ray: agent {ahead[0]}: lookahead: extragradient does not work on Ray yet")
+    if isinstance(scale, RayRun):
+        with scale.within(recipe, questions, progress) as run:
+            yield run
+        return
     learners = {name for arena in recipe.arenas for name in recipe.learners(arena).values()}
-    with connected(spec, len(learners)) as ray:
-        there = replace(recipe, folder=Path(os.path.abspath(recipe.folder)))
-        pool = Pool(ray, spec, worker_claim(recipe), there, dict(questions), progress)
-        yield RayRun(ray, pool, recipe)
+    with connected(scale, len(learners)) as ray:
+        yield _run(ray, scale, recipe, questions, progress)
+
+
+def _run(
+    ray: Any, spec: ScaleSpec, recipe: Recipe, questions: Mapping[str, Sequence[Any]], progress: Progress
+) -> RayRun:
+    there = replace(recipe, folder=Path(os.path.abspath(recipe.folder)))
+    return RayRun(ray, Pool(ray, spec, worker_claim(recipe), there, dict(questions), progress), recipe)

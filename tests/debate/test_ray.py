@@ -91,25 +91,25 @@ def test_refusals(tmp_path, capsys):
     assert "nothing answers there" in capsys.readouterr().err
     assert main(["train", str(QUICKSTART), "--out", str(tmp_path / "a"), "--ray", "somewhere"]) == 2
     assert "HOST:PORT" in capsys.readouterr().err
-    refused = "agents.alice.lookahead=extragradient"
-    assert main(["train", str(QUICKSTART), "--out", str(tmp_path / "a"), "--ray", "local", "--set", refused]) == 2
-    assert "alice: lookahead" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
     with pytest.raises(UserError, match="--ray-workers"):
         scale_of("", 2)
 
 
-def test_resources_that_are_not_there_are_named():
-    class Small:
-        @staticmethod
-        def cluster_resources():
-            return {"CPU": 3.0}
-
-    assert room(Small, Claim(1, 0), [Claim(1, 0)], 0) == 2
-    with pytest.raises(UserError, match=r"3 rollout worker.*3 CPU and 0 GPU"):
-        room(Small, Claim(1, 0), [Claim(1, 0)], 3)
+def test_actors_fit_on_nodes_or_what_is_missing_is_named():
+    small = [Claim(3, 0)]
+    assert room(small, Claim(1, 0), {"learner": Claim(1, 0)}, 0) == 2
+    with pytest.raises(UserError, match=r"3 rollout worker.*learner of 1 CPU.*1 node\(s\) with 3 CPU"):
+        room(small, Claim(1, 0), {"learner": Claim(1, 0)}, 3)
     with pytest.raises(UserError, match="1 GPU"):
-        room(Small, Claim(1, 1), [], 1)
+        room(small, Claim(1, 1), {}, 1)
+    # Two nodes of two GPUs are not one of four, and a sharded learner takes the node that it fits best.
+    pair = [Claim(8, 4), Claim(8, 2)]
+    sharded = {"learner of ada": Claim(2, 2)}
+    assert room(pair, Claim(1, 1), sharded, 0) == 4
+    assert room(pair, Claim(1, 4), sharded, 0) == 1
+    with pytest.raises(UserError, match=r"learner of ada of 4 CPU and 4 GPU.*2 node\(s\)"):
+        room([Claim(8, 2), Claim(8, 2)], Claim(1, 1), {"learner of ada": Claim(4, 4)}, 1)
 
 
 @pytest.mark.slow

@@ -1,0 +1,70 @@
+"""Completions on Ray: workers ask the driver's store before they ask an engine, and tell it what an engine answered.
+
+The store has one writer, the driver, which waits for matches meanwhile. So an actor stands between: workers leave their
+questions there, the driver takes them between two results. An answer is durable before the worker goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from debate.run.store import Store
+from judges.types import Completion
+
+
+class Desk:
+    """Where workers leave their questions, and the driver its answers. Knows nothing of what is asked."""
+
+    def __init__(self) -> None:
+        self._left: asyncio.Queue[tuple[int, str, Any]] = asyncio.Queue()
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._count = 0
+
+    async def ask(self, method: str, what: Any) -> Any:
+        """A worker's question; returns when the driver answered it."""
+        self._count += 1
+        number = self._count
+        self._waiting[number] = asyncio.get_running_loop().create_future()
+        await self._left.put((number, method, what))
+        return await self._waiting[number]
+
+    async def take(self) -> list[tuple[int, str, Any]]:
+        """Everything that was asked since; waits for the first."""
+        found = [await self._left.get()]
+        while not self._left.empty():
+            found.append(self._left.get_nowait())
+        return found
+
+    async def answer(self, answers: Mapping[int, Any]) -> None:
+        """Gives answers to those who asked."""
+        for number, answer in answers.items():
+            waiting = self._waiting.pop(number)
+            if not waiting.done():
+                waiting.set_result(answer)
+
+
+class DeskStore:
+    """The part of a store that completions are kept in, seen from a worker."""
+
+    def __init__(self, ray: Any, desk: Any) -> None:
+        self._ray, self._desk = ray, desk
+
+    def completions(self, keys: Sequence[str]) -> dict[str, Completion]:
+        """Key → stored answer, for those that are there."""
+        return self._ray.get(self._desk.ask.remote("completions", list(keys)))  # type: ignore[no-any-return]
+
+    def put_completions(self, completions: Mapping[str, Completion]) -> int:
+        """Puts answers under their keys; returns how many were new, once they are durable."""
+        return self._ray.get(self._desk.ask.remote("put_completions", dict(completions)))  # type: ignore[no-any-return]
+
+
+def serve(store: Store, asked: Sequence[tuple[int, str, Any]]) -> dict[int, Any]:
+    """The driver's answers to what workers asked of its store.
+
+    Raises:
+        StoreError: something could not be kept.
+    """
+    methods = {"completions": store.completions, "put_completions": store.put_completions}
+    return {number: methods[method](what) for number, method, what in asked}
