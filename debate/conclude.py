@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from debate.drift import audits
 from debate.evaluate import evaluate, judge_alone, scripted_accuracy
 from debate.exact import exact_nash_conv, finite_variant
 from debate.fronts import fronts
@@ -37,6 +38,7 @@ def conclude(session: Session) -> dict[str, Any]:
         "judge_accuracy": judge_accuracy(session),
         "judge_attacks": judge_attacks(session) if session.recipe.evaluation else {},
         "judge_certificates": judge_certificates(session),
+        "judge_audits": audits(session),
         **solve_population(session)[0],
         "exact_nash_conv": exact_ends(session),
         "exploiters": session.exploiters or None,

@@ -39,6 +39,11 @@ def stages(recipe: Recipe) -> Iterator[tuple[str, ArenaSpec, int]]:
         if training.credit.estimator == "branch":
             yield f"branches {arena.name}", arena, matches * forks(recipe, arena)
     for arena in recipe.arenas:
+        for audit in (judge.options.get("audit") for judge in arena.judges):
+            if audit is not None:
+                times = training.updates // audit.every + (training.updates % audit.every > 0)
+                yield f"audit {arena.name}", arena, times * audit.items
+    for arena in recipe.arenas:
         drawn = sum(len(role.seats) for role in arena.protocol.roles if role.answers == "random")
         matches = recipe.evaluation * (2 if drawn == 1 else 1)
         yield f"evaluate {arena.name}", arena, 2 * matches

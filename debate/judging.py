@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from debate.cast import Cast
 from debate.errors import UserError
+from debate.questions import Question
 from debate.recipe import ArenaSpec, JudgeSpec, Recipe
 from debate.recipes.specs import MODEL_JUDGES
 from debate.withdrawal import Withdrawal, first_quarantined, read_raw
@@ -60,6 +61,23 @@ def check_judges(
             word = "unblessed" if recipe.trust == "unblessed" else "blessed by a simulation"
             admitted.append(f"arena {arena.name}: judge {spec.model!r} is {word}: {problems}")
     return admitted, withdrawn
+
+
+def check_audits(recipe: Recipe, held_out: Mapping[str, Sequence[Question]]) -> None:
+    """Whether a run's audits (`debate.drift`) find as many held-out questions as they ask for.
+
+    Raises:
+        UserError: too few of an arena's questions have a known answer.
+    """
+    for arena in recipe.arenas:
+        labelled = sum(question.label is not None for question in held_out[arena.name])
+        for judge in arena.judges:
+            plan = judge.options.get("audit")
+            if plan is not None and plan.items > labelled:
+                raise UserError(
+                    f"arena {arena.name}: an audit asks {plan.items} held-out questions whose answer is known, the "
+                    f"test data has {labelled}"
+                )
 
 
 def judged_criteria(arena: ArenaSpec) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from debate.recipes.specs import (
     MODEL_JUDGES,
     AgentSpec,
     ArenaSpec,
+    AuditSpec,
     ExactSpec,
     JudgeSpec,
     Recipe,
@@ -129,6 +130,7 @@ def _judge(fields: Fields) -> tuple[JudgeSpec, ...]:
             "dtype": under.take("dtype", str, "float32", ("float32", "bfloat16")),
             "device": under.take("device", str, "cpu", ("cpu", "cuda")),
             "certificate": under.take("certificate", str, ""),
+            "audit": _audit(under),
             **judge_engine(under),
         }
     if kind == "learned":
@@ -138,9 +140,22 @@ def _judge(fields: Fields) -> tuple[JudgeSpec, ...]:
             "rubric": under.take("rubric", str, ""),
             "device": under.take("device", str, "cpu", ("cpu", "cuda")),
             "certificate": under.take("certificate", str, ""),
+            "audit": _audit(under),
         }
     under.done()
     return (JudgeSpec(kind, model, options, family),)
+
+
+def _audit(judge: Fields) -> AuditSpec | None:
+    """How often the run audits this judge; None where it does not."""
+    fields = judge.child("audit", optional=True)
+    if fields is None:
+        return None
+    if not judge.data.get("certificate"):
+        raise judge.error("audit", "an audit holds a judge to its certificate; give certificate: FILE too")
+    spec = AuditSpec(fields.positive("every"), fields.positive("items"))
+    fields.done()
+    return spec
 
 
 def _arena(name: str, fields: Fields, agents: tuple[AgentSpec, ...], folder: Path) -> ArenaSpec:
@@ -161,6 +176,9 @@ def _arena(name: str, fields: Fields, agents: tuple[AgentSpec, ...], folder: Pat
         raise fields.error(
             "judge", f"protocol {protocol.name} is decided by a judge; expected one of {', '.join(JUDGE_KINDS)}"
         )
+    decided = protocol.decision
+    if any(j.options.get("audit") for j in judges) and (decided.by != "judge" or decided.question or decided.options):
+        raise fields.error("judge", f"audit: judges of protocol {protocol.name} do not decide which answer is right")
     data = fields.take("data", dict)
     splits = {}
     for split in ("train", "test"):

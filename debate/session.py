@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from debate.agents.agent import Agent
 from debate.cast import Cast
 from debate.errors import UserError
-from debate.judging import build_judges, check_judges
+from debate.judging import build_judges, check_audits, check_judges
 from debate.league.alarms import Watch
 from debate.learning.assigner import CreditAssigner
 from debate.learning.configured import credit_assigner
@@ -352,6 +352,7 @@ def open_session(
             )
         questions[spec.name] = train, test
     _check_size(recipe, questions)
+    check_audits(recipe, {name: test for name, (_, test) in questions.items()})
     if scale is None:
         _check_devices(recipe)
     data = {

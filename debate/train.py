@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from debate.conclude import conclude
+from debate.drift import audit_judges
 from debate.evaluate import evaluate
 from debate.experience import gain_experience
 from debate.league.battery import guard
@@ -72,6 +73,7 @@ def train(
         session.progress.start("train", recipe.training.updates)
         session.progress.advance(session.update)
         while session.update < recipe.training.updates:
+            audit_judges(session)
             session.check_trust()
             if session.withdrawn and not any(session.learners(spec) for spec in recipe.arenas):
                 session.stopped = f"after update {session.update}: no judge that is left may pay any reward"
@@ -90,6 +92,8 @@ def train(
             session.commit(rows)
             session.progress.advance(1, note(rows))
         # 3. What came of it.
+        audit_judges(session)
+        session.check_trust()
         session.exploiters = exploit(session, update)
         return conclude(session)
 

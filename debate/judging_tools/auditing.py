@@ -119,7 +119,7 @@ def audit(path: Path, place: str, options: AuditOptions) -> tuple[list[str], Rev
         f"window {k}: judge {w.raw:.3f}, corrected {w.corrected:.3f} ± {w.error:.3f}" for k, w in enumerate(windows)
     ]
     found = revoke(certificate, evidence)
-    _remember(path, certificate, evidence, found)
+    remember(path, certificate, evidence, found)
     if found is None:
         return [*lines, f"STANDS: {path} is valid until {certificate.expires}"], None
     first, last = found.quarantine
@@ -274,7 +274,15 @@ def _audits(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _remember(path: Path, certificate: Certificate, evidence: Evidence, found: Revocation | None) -> None:
+def remember(path: Path, certificate: Certificate, evidence: Evidence, found: Revocation | None) -> None:
+    """Writes an audit down beside its certificate, and a revocation into it.
+
+    Args:
+        path: the certificate's file.
+        certificate: as it was.
+        evidence: what the audit had.
+        found: what it came to.
+    """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     row = {
         "when": now,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from debate.run.folder import RunFolder
 from debate.run_questions import arena_questions, recipe_of
+from debate.transcript import Episode
 from debate.withdrawal import checkpoint_of
 from judges.charter.labels import LabelledCase
 from judges.types import Verdict
@@ -42,19 +43,20 @@ def played_cases(folder: Path, prefix: str = "") -> list[Played]:
     found = []
     with run.store(read_only=True) as store:
         for episode in store.episodes(prefix):
-            transcript = episode.transcript
-            if transcript.error is not None or len(transcript.options) < 2:
-                continue
-            defends = {seat: option for seat, option in transcript.answers.items() if option is not None}
-            item = LabelledCase(
-                episode.match.id,
-                transcript.case(),
-                episode.match.arena,
-                defends,
-                labels.get((episode.match.arena, transcript.question_id)),
-            )
-            found.append(Played(item, {v.judge: v for v in episode.verdicts}, checkpoint_of(episode)))
+            one = played_case(episode, labels.get((episode.match.arena, episode.transcript.question_id)))
+            if one is not None:
+                found.append(one)
     return found
+
+
+def played_case(episode: Episode, label: int | None) -> Played | None:
+    """One match as a labelled case; None where it was not played to its end, or had no options to choose from."""
+    transcript = episode.transcript
+    if transcript.error is not None or len(transcript.options) < 2:
+        return None
+    defends = {seat: option for seat, option in transcript.answers.items() if option is not None}
+    item = LabelledCase(episode.match.id, transcript.case(), episode.match.arena, defends, label)
+    return Played(item, {v.judge: v for v in episode.verdicts}, checkpoint_of(episode))
 
 
 def _labels(run: RunFolder) -> dict[tuple[str, str], int | None]:

@@ -70,6 +70,14 @@ class JudgeSpec:
     family: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class AuditSpec:
+    """How a run audits a judge of its own: after every so many updates, on so many held-out questions."""
+
+    every: int
+    items: int
+
+
 @dataclass(frozen=True, eq=False)
 class ArenaSpec:
     """One game: protocol, seats, judges, and where its questions come from.

@@ -106,8 +106,10 @@ COUNTS = ("n", "human_n")
 def judge_accuracy(summary: Summary) -> Markup:
     """How often the judge is right, with intervals, against everything it should be held against."""
     values = part(summary, "judge_accuracy")
+    audited = audits(summary.get("judge_audits") or [])
     if not values:
-        return tag("p", f"Judge accuracy: {UNKNOWN} (no held-out evaluation was made).", class_="soft")
+        words = f"Judge accuracy: {UNKNOWN} (no held-out evaluation was made)."
+        return join([tag("p", words, class_="soft"), *audited])
     extra = {
         k: k.replace("_", " ") for k, v in values.items() if k not in ACCURACIES and k not in COUNTS and is_number(v)
     }
@@ -128,7 +130,8 @@ def judge_accuracy(summary: Summary) -> Markup:
         caption += f"{UNKNOWN.capitalize()} or not measured in this run: {', '.join(missing)}."
     shown = [tag("figure", bars("accuracy", rows, "Judge accuracy"), tag("figcaption", caption))] if rows else []
     certified = [certificate(one) for one in summary.get("judge_certificates") or []]
-    return join([*(shown or [tag("p", caption, class_="soft")]), *certified, attacks(part(summary, "judge_attacks"))])
+    found = [*certified, *audited, attacks(part(summary, "judge_attacks"))]
+    return join([*(shown or [tag("p", caption, class_="soft")]), *found])
 
 
 def certificate(found: Mapping[str, Any]) -> Markup:
@@ -141,6 +144,25 @@ def certificate(found: Mapping[str, Any]) -> Markup:
         f"among themselves; it abstains under a confidence of {number(found.get('abstention'))}; "
         f"valid until {found.get('expires')}.",
     )
+
+
+def audits(found: Sequence[Mapping[str, Any]]) -> list[Markup]:
+    """What the run's own audits of its judges found, where it made any."""
+    if not found:
+        return []
+    rows = [
+        (
+            row["update"],
+            row["arena"],
+            row["judge"],
+            f"{row['agreed']} of {row['items']}",
+            "; ".join(row["reasons"]) or "stands",
+        )
+        for row in found
+    ]
+    header = ["audit after update", "arena", "judge", "agrees with the label", "its certificate"]
+    words = "Held-out questions, debated by the policies of that moment; all audits so far are the evidence together."
+    return [table(header, rows), tag("p", words, class_="soft")]
 
 
 def attacks(found: Mapping[str, Any]) -> Markup:
