@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from debate.adapter_engine import AdapterEngine
 from debate.agents.agent import Agent, Speaker
 from debate.agents.exploring import Exploring
 from debate.agents.preferring import PreferenceSpeaker, Preferring, unwrapped
@@ -329,63 +330,6 @@ class _Nano:
         return load_model(nano_weights(Path(start)) if start else None)
 
 
-class AdapterEngine:
-    """An engine over one base, each policy a LoRA adapter: how its learners are made.
-
-    Attributes:
-        host: holds base and adapters for training (`debate.engines.adapters.AdapterPolicies`).
-    """
-
-    host: Any
-
-    def start(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The adapter that an agent starts with."""
-        if options.get("start"):
-            from debate.starts import adapter_weights
-
-            return adapter_weights(Path(options["start"]), self.host.spec)
-        return self.host.first_state(0)  # type: ignore[no-any-return]
-
-    def first_weights(self, policy: Policy, options: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What is published as version 0."""
-        return self.start(options)
-
-    def learner(self, policy: Policy, options: Mapping[str, Any]) -> Any:
-        """A learner of one adapter."""
-        from debate.learning.adapter_learner import AdapterLearner
-
-        return AdapterLearner(self.host, policy, learner_config(options), self.start(options))
-
-    def joint_learner(self, agents: Mapping[str, tuple[Policy, Mapping[str, Any]]]) -> Any:
-        """One learner that updates all these agents at once."""
-        from debate.learning.joint_learner import JointLearner
-
-        return JointLearner(
-            self.host,
-            {n: (p, learner_config(o), self.start(o)) for n, (p, o) in agents.items()},
-        )
-
-    @staticmethod
-    def joins(agents: Sequence[AgentSpec]) -> bool:
-        """Whether these agents, all on this base, are updated at once.
-
-        Raises:
-            UserError: an agent asks for it and the settings do not allow it.
-        """
-        wanted = [a.name for a in agents if a.options["learner"] == "joint"]
-        problem = "" if len(agents) > 1 else "no other learning agent is on its base"
-        for key in ("epochs", "temperature", "part_rows", "layout", "bf16", "checkpointing"):
-            values = {a.options[key] for a in agents}
-            if len(values) > 1:
-                problem = f"the agents on its base differ in {key}: {', '.join(map(str, sorted(values)))}"
-        alone = [a.name for a in agents if a.options["learner"] == "separate"]
-        if alone:
-            problem = f"{alone[0]}, on the same base, asks for a separate one"
-        if wanted and problem:
-            raise UserError(f"agent {wanted[0]}: learner: joint is not possible: {problem}")
-        return not problem
-
-
 class _Hf(AdapterEngine):
     """A transformers model: one base in memory, which plays and trains."""
 
@@ -394,7 +338,7 @@ class _Hf(AdapterEngine):
         from debate.engines.hf import hf_completer
 
         adapter = AdapterSpec(options.get("lora_rank", 16), options.get("lora_alpha", 32.0))
-        self.name = f"hf:{model}"
+        self.name, self.model = f"hf:{model}", model
         self.completer = hf_completer(
             model, options["device"], options["dtype"], adapter, options.get("rows", 16), options.get("bucket", 64)
         )

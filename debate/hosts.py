@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from debate.cast import AdapterEngine
+from debate.adapter_engine import AdapterEngine, training_host
 from debate.errors import UserError
 from debate.transcript import Policy
 
@@ -41,7 +41,7 @@ class VllmHost(AdapterEngine):
         from debate.engines.vllm.settings import VllmSettings
 
         self.name = f"vllm:{model}"
-        self._model = model
+        self.model = model
         self._options = options
         self._spec = AdapterSpec(options["lora_rank"], options["lora_alpha"])
         self._own = not options["adapters"]
@@ -77,12 +77,8 @@ class VllmHost(AdapterEngine):
 
     @cached_property
     def host(self) -> Any:
-        """Base and adapters for training."""
-        from debate.engines.adapters import AdapterPolicies
-        from debate.engines.hf import load_base
-
-        base, _ = load_base(self._model, self._options["device"], self._options["dtype"])
-        return AdapterPolicies(base, self._spec)
+        """Base and adapters for training; with `shard` their shapes alone, since other processes hold them."""
+        return training_host(self.model, self._options, self._spec)
 
     def first_weights(self, policy: Policy, options: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Nothing, where an agent starts with an adapter that changes nothing: then the bare base speaks."""
@@ -97,6 +93,7 @@ class VllmHost(AdapterEngine):
 
     def close(self) -> None:
         """Stops vLLM and removes the adapters' folder where it was ours."""
+        super().close()
         self.completer.close()
         if self._own:
             shutil.rmtree(self._folder, ignore_errors=True)

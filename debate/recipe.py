@@ -16,6 +16,7 @@ from debate.recipes.agents import read_agent
 from debate.recipes.engines import judge_engine
 from debate.recipes.league import META_SOLVERS, LeagueSpec, read_league
 from debate.recipes.learning import read_credit, read_process
+from debate.recipes.sharding import check_shards
 from debate.recipes.specs import (
     AGENT_KINDS,
     BASELINES,
@@ -101,6 +102,7 @@ def parse_recipe(document: Document, folder: Path) -> Recipe:
     )
     top.take("summary", str, "")
     top.done()
+    check_shards(document, recipe.agents)
     _check_judges(document, recipe)
     _check_process(document, recipe)
     _check_credit(document, recipe)

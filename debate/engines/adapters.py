@@ -144,7 +144,7 @@ class AdapterPolicies:
         from peft import get_peft_model_state_dict
 
         state = get_peft_model_state_dict(self.peft, adapter_name=name, save_embedding_layers=False)
-        return {key: tensor.detach().cpu() for key, tensor in state.items()}
+        return {key: tensor.detach() for key, tensor in state.items()}
 
     def state(self, policy: str) -> dict[str, torch.Tensor]:
         """A published adapter's state.
@@ -153,7 +153,7 @@ class AdapterPolicies:
             UserError: it is not known, or it is the base, which has none.
         """
         require(policy, tuple(self._names))
-        return self._state(self._names[policy])
+        return {key: tensor.cpu() for key, tensor in self._state(self._names[policy]).items()}
 
     def publish(self, policy: str, state: Mapping[str, Any]) -> None:
         """Adds an adapter with these weights; nothing happens when it is there with the same ones.

@@ -185,7 +185,7 @@ def _learner(spec: AgentSpec, arguments: argparse.Namespace, source: Source) -> 
 
     with tempfile.TemporaryDirectory() as scratch:
         policy, start = start_of(source, spec, arguments.start, Path(scratch))
-        options = {**spec.options, "start": start}
+        options = {**spec.options, "start": start, "shard": 1}  # hf plays from a whole base here, so it fits
         if arguments.lr is not None:
             options["learning_rate"] = arguments.lr
         return make_engine(spec.kind, spec.model, options).learner(policy, options)

@@ -29,6 +29,8 @@ class AdapterLearner(PolicyGradientLearner):
     only during `update`; `weights()` has PEFT's file format, ready to be published.
     """
 
+    kind = "AdapterLearner"
+
     def __init__(
         self, host: AdapterHost, policy: Policy, config: LearnerConfig, state: Mapping[str, Any] | int = 0
     ) -> None:

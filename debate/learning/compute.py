@@ -1,8 +1,8 @@
-"""How a forward pass is computed: in bfloat16, and with activations that are computed again in the backward pass."""
+"""How a forward pass is computed: in bfloat16, sharded, with activations that the backward pass computes again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -15,6 +15,16 @@ def low_precision(model: Any, on: bool) -> AbstractContextManager[Any]:
     import torch
 
     return torch.autocast(model.device.type, torch.bfloat16) if on else nullcontext()
+
+
+def as_forward(model: Any, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """`function(model, …)` as one forward pass of the model.
+
+    A sharded model (`debate.sharding.base`) is gathered in its own forward pass only; its `through` makes any function
+    of its parts such a pass. Other models need nothing.
+    """
+    through = getattr(model, "through", None)
+    return function(model, *arguments, **named) if through is None else through(function, *arguments, **named)
 
 
 @contextmanager
@@ -31,7 +41,7 @@ def checkpointed(model: Any, on: bool = True) -> Iterator[None]:
     Raises:
         ValueError: a model whose decoder has no `layers`.
     """
-    layers = _layers(model) if on else []
+    layers = layers_of(model) if on else []
     try:
         for layer in layers:
             layer.forward = _again(layer.forward)
@@ -41,10 +51,15 @@ def checkpointed(model: Any, on: bool = True) -> Iterator[None]:
             layer.__dict__.pop("forward", None)
 
 
-def _layers(model: Any) -> list[Any]:
+def layers_of(model: Any) -> list[Any]:
+    """The layers of a model's decoder.
+
+    Raises:
+        ValueError: it has none under that name.
+    """
     layers = getattr(model.get_decoder(), "layers", None)
     if not layers:
-        raise ValueError(f"checkpointing: the decoder of {type(model).__name__} has no layers to checkpoint")
+        raise ValueError(f"the decoder of {type(model).__name__} has no layers to checkpoint or to shard")
     return list(layers)
 
 

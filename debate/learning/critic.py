@@ -10,37 +10,58 @@ Letters: N turns, H width of the hidden state, C criteria.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from debate.learning.batch import TokenBatch
+from debate.learning.compute import as_forward
+from debate.learning.steps import cut
+from debate.learning.team import ALONE, Team, deal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from debate.learning.logprobs import BatchTensors
 
 Array = NDArray[np.float64]
 
 
-def turn_states(model: Any, batch: TokenBatch, device: str = "cpu", part_rows: int = 64) -> Array:
+def turn_states(model: Any, batch: TokenBatch, device: str = "cpu", part_rows: int = 64, team: Team = ALONE) -> Array:
     """[N, H] hidden state of the token before each turn of a batch, in the order of its turns, without gradient."""
     import torch
 
     from debate.learning.logprobs import to_tensors
 
-    states = []
+    numbers = np.unique(batch.unit_turn)
+    if not len(numbers):
+        return np.zeros((0, 0))
+    states: torch.Tensor | None = None
+    runs = [(start, stop) for ((start, stop),) in cut([batch.widths], part_rows, False, team.size) if stop > start]
     with torch.no_grad():
-        for start in range(0, batch.rows, part_rows):
-            part = batch.select(start, min(start + part_rows, batch.rows))
-            _, first = np.unique(part.unit_turn, return_index=True)
-            tensors = to_tensors(part, device)
-            hidden = model.get_decoder()(
-                input_ids=tensors.ids,
-                attention_mask=tensors.attention,
-                position_ids=tensors.positions,
-                use_cache=False,
-            ).last_hidden_state
+        for n, counts in deal([float(batch.widths[start:stop].sum()) for start, stop in runs], team):
+            part = batch.select(*runs[n])
+            turns, first = np.unique(part.unit_turn, return_index=True)
+            hidden = as_forward(model, _last_hidden, to_tensors(part, device))
+            if states is None:
+                states = torch.zeros(len(numbers), hidden.shape[-1], dtype=torch.float64, device=hidden.device)
             rows, before = part.unit_row[first], part.unit_position[first] - 1
-            states.append(hidden[torch.from_numpy(rows), torch.from_numpy(before)].double().cpu().numpy())
-    return np.concatenate(states) if states else np.zeros((0, 0))
+            if counts:
+                read = hidden[torch.from_numpy(rows), torch.from_numpy(before)].double()
+                states[torch.from_numpy(np.searchsorted(numbers, turns))] = read
+    assert states is not None
+    team.sum(states)
+    return states.cpu().numpy()
+
+
+def _last_hidden(model: Any, tensors: BatchTensors) -> Tensor:
+    """[R, T, H] the decoder's last hidden states."""
+    output = model.get_decoder()(
+        input_ids=tensors.ids, attention_mask=tensors.attention, position_ids=tensors.positions, use_cache=False
+    )
+    hidden: Tensor = output.last_hidden_state
+    return hidden
 
 
 class TurnCritic:

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debate.learning.batch import TokenBatch, merge
-from debate.learning.compute import checkpointed, low_precision
+from debate.learning.compute import as_forward, checkpointed, low_precision
 from debate.learning.grouped_lora import grouped, layer_of
 from debate.learning.learner import LearnerConfig, PolicyGradientLearner
 from debate.learning.logprobs import BatchTensors, to_tensors, unit_logprobs
 from debate.learning.memory import in_memory
 from debate.learning.steps import MEASURED, Step, cut
+from debate.learning.team import ALONE, Team, deal, refuse_to_halve, sum_gradients
 from debate.transcript import Policy
 
 if TYPE_CHECKING:
@@ -46,7 +47,16 @@ class AdapterHost(Protocol):
 class Member(PolicyGradientLearner):
     """One agent of a joint learner: its matrices, optimiser and reference. It may also be updated alone."""
 
-    def __init__(self, host: AdapterHost, policy: Policy, config: LearnerConfig, weights: Mapping[str, Any]) -> None:
+    kind = "AdapterLearner"
+
+    def __init__(
+        self,
+        host: AdapterHost,
+        policy: Policy,
+        config: LearnerConfig,
+        weights: Mapping[str, Any],
+        team: Team = ALONE,
+    ) -> None:
         """Takes copies of an adapter's weights, in PEFT's file format.
 
         Raises:
@@ -62,7 +72,7 @@ class Member(PolicyGradientLearner):
             layer_of(host.base, key)
             tensor = torch.as_tensor(weights[key]).to(device=device, dtype=torch.float32, copy=True)
             self.matrices[key] = torch.nn.Parameter(tensor)
-        super().__init__(host.base, policy, config, str(device))
+        super().__init__(host.base, policy, config, str(device), team)
 
     def _trainable(self) -> dict[str, Any]:
         return self.matrices
@@ -77,7 +87,10 @@ class JointLearner:
     """Updates several agents at once. `members[name]` is each agent's own learner."""
 
     def __init__(
-        self, host: AdapterHost, agents: Mapping[str, tuple[Policy, LearnerConfig, Mapping[str, Any]]]
+        self,
+        host: AdapterHost,
+        agents: Mapping[str, tuple[Policy, LearnerConfig, Mapping[str, Any]]],
+        team: Team = ALONE,
     ) -> None:
         """Makes a member of every agent.
 
@@ -85,6 +98,7 @@ class JointLearner:
             host: holds the base model; all adapters have its shape.
             agents: name → (policy, how to update it, adapter weights in PEFT's file format). What concerns the shared
                 passes must agree (`SHARED`).
+            team: processes that share every update, each with such a learner; all of them call the same methods.
 
         Raises:
             ValueError: no agents, or settings that must agree and do not.
@@ -92,7 +106,8 @@ class JointLearner:
         if not agents:
             raise ValueError("a joint learner needs at least one agent")
         self.host = host
-        self.members = {name: Member(host, *agent) for name, agent in agents.items()}
+        self.team = team
+        self.members = {name: Member(host, *agent, team) for name, agent in agents.items()}
         for setting in SHARED:
             values = {getattr(member.config, setting) for member in self.members.values()}
             if len(values) > 1:
@@ -134,11 +149,12 @@ class JointLearner:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Rows of several agents in memory at once: each agent's units here, and those units in its step."""
+    """Rows of several agents in memory at once: each agent's units here, those units in its step, what they weigh."""
 
     tensors: BatchTensors
     here: dict[str, slice]
     units: dict[str, slice]
+    weight: float
 
 
 class _JointStep:
@@ -147,7 +163,7 @@ class _JointStep:
     def __init__(self, learner: JointLearner, steps: Mapping[str, Step]) -> None:
         self.members = {name: learner.members[name] for name in steps}
         self.steps = steps
-        self.base, self.config = learner.host.base, learner.config
+        self.base, self.config, self.team = learner.host.base, learner.config, learner.team
         self.part_rows = max(step.part_rows for step in steps.values())
         self.alone = len(steps) == 1
         if not self.config.part_rows and self.base.device.type == "cpu":
@@ -157,20 +173,26 @@ class _JointStep:
 
     @property
     def parts(self) -> list[_Part]:
-        """What is in memory at once."""
+        """What this process works through."""
         if self._parts is None:
             widths = [step.batch.widths for step in self.steps.values()]
-            runs = cut(widths, self.part_rows, self.config.layout == "sorted")
+            runs = cut(widths, self.part_rows, self.config.layout == "sorted", self.team.size)
             if self.alone:
                 nothing = (0, 0)
                 runs = [
                     [r if i == n else nothing for i, r in enumerate(part)] for part in runs for n in range(len(part))
                 ]
-            parts = [self._part(part) for part in runs]
-            self._parts = [part for part in parts if any(u.stop > u.start for u in part.units.values())]
+            steps = self.steps.values()
+            there = [
+                part
+                for part in runs
+                if any(s.stop > s.start for s in (step.units(*run) for step, run in zip(steps, part, strict=True)))
+            ]
+            costs = [float(sum(own[a:b].sum() for own, (a, b) in zip(widths, part, strict=True))) for part in there]
+            self._parts = [self._part(there[n], float(counts)) for n, counts in deal(costs, self.team)]
         return self._parts
 
-    def _part(self, runs: list[tuple[int, int]]) -> _Part:
+    def _part(self, runs: list[tuple[int, int]], weight: float) -> _Part:
         """A run [start, stop) of every agent's rows."""
         cuts = [step.batch.select(*run) for step, run in zip(self.steps.values(), runs, strict=True)]
         units = {name: step.units(*run) for (name, step), run in zip(self.steps.items(), runs, strict=True)}
@@ -181,7 +203,7 @@ class _JointStep:
         blocks = [rows.rows for rows in cuts]
         layout, width = self.config.layout, self.config.layout_width
         tensors = to_tensors(merge(cuts), str(self.base.device), layout, width, blocks)
-        return _Part(tensors, here, units)
+        return _Part(tensors, here, units, weight)
 
     @property
     def longest(self) -> int:
@@ -189,7 +211,12 @@ class _JointStep:
         return max(step.longest for step in self.steps.values())
 
     def halve(self) -> bool:
-        """Makes the parts half as large, at last one row of one agent; False where they are that already."""
+        """Makes the parts half as large, at last one row of one agent; False where they are that already.
+
+        Raises:
+            TrainingFailed: several processes share the step.
+        """
+        refuse_to_halve(self.team, self.part_rows, self.longest)
         if self.part_rows <= 1 and self.alone:
             return False
         if self.part_rows > 1:
@@ -215,7 +242,9 @@ class _JointStep:
         scale = next(iter(self.members.values())).scale
         with grouped(self.base, adapters, part.tensors.blocks, scale, _kind(self.config)):
             with low_precision(self.base, self.config.bf16):
-                scores = unit_logprobs(self.base, part.tensors, self.config.temperature, fused=self.config.fused_head)
+                scores = as_forward(
+                    self.base, unit_logprobs, part.tensors, self.config.temperature, fused=self.config.fused_head
+                )
             yield scores
 
     def measure_before(self) -> None:
@@ -227,13 +256,14 @@ class _JointStep:
         with torch.no_grad():
             for wanted, attribute in ((compare, "old"), (measure, "reference")):
                 if wanted:
-                    values = []
+                    found = {n: torch.zeros(self.steps[n].batch.units, device=self.base.device) for n in wanted}
                     for part in self.parts:
                         with self._through(part, attribute == "reference") as (logprobs, _):
-                            values.append(logprobs)
-                    for name in wanted:
-                        own = [v[part.here[name]] for v, part in zip(values, self.parts, strict=True)]
-                        setattr(self.steps[name], attribute, torch.cat(own))
+                            for name in wanted if part.weight else ():
+                                found[name][part.units[name]] = logprobs[part.here[name]]
+                    for name, values in found.items():
+                        self.team.sum(values)
+                        setattr(self.steps[name], attribute, values)
 
     def accumulate(self) -> dict[str, NDArray[np.float64]]:
         """One backward pass for every part; agent → `MEASURED`."""
@@ -257,9 +287,12 @@ class _JointStep:
                         part.tensors.rows[here],
                         part.tensors.turns[here],
                     )
-                    losses.append(result.total)
-                    totals[name] += measured
+                    losses.append(result.total * part.weight)
+                    totals[name] += measured * part.weight
                 torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        for name, member in self.members.items():
+            self.team.sum(totals[name])
+            sum_gradients(member._parameters.values(), self.team)
         return {name: total.cpu().numpy() for name, total in totals.items()}
 
 

@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debate.learning.batch import TokenBatch
-from debate.learning.compute import checkpointed, low_precision
+from debate.learning.compute import as_forward, checkpointed, low_precision
 from debate.learning.learner_config import PPO, LearnerConfig
 from debate.learning.logprobs import BatchTensors, unit_logprobs
 from debate.learning.losses import LossParts, policy_loss
 from debate.learning.memory import TrainingFailed, in_memory
 from debate.learning.steps import MEASURED, Run, Step
+from debate.learning.team import ALONE, Team, sum_gradients
 from debate.transcript import Policy
 
 if TYPE_CHECKING:
@@ -52,9 +53,16 @@ class PolicyGradientLearner:
     """Trains all parameters of a causal language model that require gradients.
 
     The model belongs to the learner: publish `weights()` to the engine, never the model itself.
+
+    Attributes:
+        kind: whose state fits; learners of the same weights under the same names share it.
     """
 
-    def __init__(self, model: Any, policy: Policy, config: LearnerConfig, device: str = "cpu") -> None:
+    kind = "PolicyGradientLearner"
+
+    def __init__(
+        self, model: Any, policy: Policy, config: LearnerConfig, device: str = "cpu", team: Team = ALONE
+    ) -> None:
         """Wraps a model.
 
         Args:
@@ -62,6 +70,7 @@ class PolicyGradientLearner:
             policy: what the weights are called now; its version grows by one with every update.
             config: how to update.
             device: where the model is moved.
+            team: processes that share every update, each with such a learner; all of them call the same methods.
 
         Raises:
             ValueError: nothing to train, or trainable parameters that are not float32.
@@ -71,6 +80,7 @@ class PolicyGradientLearner:
         self.model = model.to(device)
         self.config = config
         self.device = device
+        self.team = team
         self.updates = 0
         self._skipped_in_a_row = 0
         self._first = policy
@@ -120,7 +130,13 @@ class PolicyGradientLearner:
 
         with self._acting():
             self.model.eval()
-            return turn_states(self.model, batch, self.device, self.config.part_rows or 64)
+            return turn_states(self.model, batch, self.device, self.config.part_rows or 64, self.team)
+
+    def divergence(self, batch: TokenBatch, weights: Mapping[str, Any]) -> float:
+        """How far the policy is from other weights (see `debate.learning.divergence`)."""
+        from debate.learning.divergence import divergence
+
+        return divergence(self, batch, weights)
 
     def set_reference(self) -> None:
         """Makes the current weights the reference of the KL (the magnet)."""
@@ -181,7 +197,7 @@ class PolicyGradientLearner:
     def _begin(self, batch: TokenBatch) -> Run:
         """The steps of an update, in fixed order."""
         c = self.config
-        return Run(batch, c.loss, c.minibatch_rows, c.part_rows, self.device, c.layout, c.layout_width)
+        return Run(batch, c.loss, c.minibatch_rows, c.part_rows, self.device, c.layout, c.layout_width, self.team)
 
     def _finish(self, run: Run) -> dict[str, float]:
         """Counts the update, moves the magnet, and reports."""
@@ -204,7 +220,7 @@ class PolicyGradientLearner:
                 steps[name] = float(moments["step"])
             arrays |= {f"{kind}/{name}": t.detach().to("cpu", copy=True).numpy() for kind, t in tensors.items()}
         meta = {
-            "kind": type(self).__name__,
+            "kind": self.kind,
             "policy": asdict(self._first),
             "updates": self.updates,
             "skipped_in_a_row": self._skipped_in_a_row,
@@ -222,9 +238,9 @@ class PolicyGradientLearner:
         import torch
 
         policy = Policy(**meta["policy"])
-        if meta.get("kind") != type(self).__name__ or policy.name != self._first.name:
+        if meta.get("kind") != self.kind or policy.name != self._first.name:
             raise ValueError(
-                f"learner state: expected {type(self).__name__} of {self._first.name!r}, "
+                f"learner state: expected {self.kind} of {self._first.name!r}, "
                 f"got {meta.get('kind')} of {policy.name!r}"
             )
         kinds = {
@@ -278,12 +294,21 @@ class PolicyGradientLearner:
         """[U] log-probabilities of a step's units."""
         import torch
 
-        return torch.cat([self._forward(part)[0] for part, _ in step.parts])
+        values = torch.zeros(step.batch.units, device=self.device)
+        for part in step.parts:
+            logprobs, _ = self._forward(part.tensors)
+            if part.weight:
+                values[part.units] = logprobs
+        self.team.sum(values)
+        return values
 
     def _forward(self, part: BatchTensors) -> tuple[Tensor, Tensor]:
         """Log-probabilities and entropies of a part's units."""
         with low_precision(self.model, self.config.bf16):
-            return unit_logprobs(self.model, part, self.config.temperature, fused=self.config.fused_head)
+            scores: tuple[Tensor, Tensor] = as_forward(
+                self.model, unit_logprobs, part, self.config.temperature, fused=self.config.fused_head
+            )
+            return scores
 
     @contextmanager
     def _as_reference(self) -> Iterator[None]:
@@ -299,16 +324,18 @@ class PolicyGradientLearner:
             parameter.data, self._reference[name] = self._reference[name], parameter.data
 
     def _accumulate(self, step: Step) -> NDArray[np.float64]:
-        """Backward through every part of a step. Returns `MEASURED`: two losses, then sums over units."""
+        """Backward through every part of a step. Returns `MEASURED` of all of it: two losses, then sums over units."""
         import torch
 
         total = torch.zeros(len(MEASURED), dtype=torch.float64, device=self.device)
         self._optimizer.zero_grad(set_to_none=True)
-        for part, units in step.parts:
-            logprobs, entropies = self._forward(part)
-            result, measured = self._loss(step, units, logprobs, entropies, part.rows, part.turns)
-            result.total.backward()  # type: ignore[no-untyped-call]
-            total += measured
+        for tensors, units, weight in step.parts:
+            logprobs, entropies = self._forward(tensors)
+            result, measured = self._loss(step, units, logprobs, entropies, tensors.rows, tensors.turns)
+            (result.total * weight).backward()  # type: ignore[no-untyped-call]
+            total += measured * weight
+        self.team.sum(total)
+        sum_gradients(self._parameters.values(), self.team)
         return total.cpu().numpy()
 
     def _loss(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from debate.learning.layout import Kind
 from debate.learning.logprobs import BatchTensors, to_tensors
 from debate.learning.losses import Loss, unit_weights
 from debate.learning.row_builder import Ints
+from debate.learning.team import ALONE, Team, deal, refuse_to_halve
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,16 +24,19 @@ MEASURED = ("loss", "policy_loss", "kl", "entropy", "clipped", "drift", "sampler
 ALIKE = 0.75  # in the sorted layout, the shortest row of a part has at least this share of the longest one's tokens
 
 
-def cut(widths: Sequence[Ints], part_rows: int, by_length: bool) -> list[list[tuple[int, int]]]:
+def cut(widths: Sequence[Ints], part_rows: int, by_length: bool, size: int = 1) -> list[list[tuple[int, int]]]:
     """Parts of the rows of several agents, each a run [start, stop) of every agent's rows.
 
     Args:
         widths: tokens of every row, an array an agent; from short to long with `by_length`.
         part_rows: most rows of an agent in a part.
         by_length: rows of a part must be about equally long.
+        size: processes that share the parts; with more than one, rows are split evenly into as many parts for each.
 
     >>> cut([np.array([5, 6, 20]), np.array([19])], 2, by_length=True)
     [[(0, 2), (0, 0)], [(2, 3), (0, 1)]]
+    >>> cut([np.arange(5)], 4, by_length=False, size=2)
+    [[(0, 2)], [(2, 5)]]
     """
     bounds = [[0, len(own)] for own in widths]
     if by_length:
@@ -45,9 +49,24 @@ def cut(widths: Sequence[Ints], part_rows: int, by_length: bool) -> list[list[tu
     parts = []
     for n in range(len(bounds[0]) - 1 if bounds else 0):
         runs = [(b[n], b[n + 1]) for b in bounds]
-        for offset in range(0, max(stop - start for start, stop in runs), part_rows):
+        longest = max(stop - start for start, stop in runs)
+        if size > 1:
+            count = size * -(-longest // (part_rows * size))
+            parts += [
+                [(a + (b - a) * k // count, a + (b - a) * (k + 1) // count) for a, b in runs] for k in range(count)
+            ]
+            continue
+        for offset in range(0, longest, part_rows):
             parts.append([(min(a + offset, b), min(a + offset + part_rows, b)) for a, b in runs])
     return parts
+
+
+class Part(NamedTuple):
+    """Rows of a step that are in memory at once: tensors, units in the step, and what they weigh (0: not at all)."""
+
+    tensors: BatchTensors
+    units: slice
+    weight: float
 
 
 class Step:
@@ -58,15 +77,23 @@ class Step:
         recorded, advantages, weights: [U] from the batch, and what each unit weighs in the loss.
         old, reference: [U] log-probabilities measured before the first step; None where they were not.
         part_rows: rows in memory at once.
+        team: the processes that share it.
     """
 
     def __init__(
-        self, batch: TokenBatch, loss: Loss, part_rows: int, device: str, layout: Kind = "padded", width: int = 0
+        self,
+        batch: TokenBatch,
+        loss: Loss,
+        part_rows: int,
+        device: str,
+        layout: Kind = "padded",
+        width: int = 0,
+        team: Team = ALONE,
     ) -> None:
         import torch
 
         self.batch = batch.by_length() if layout == "sorted" else batch
-        self.layout, self.width = layout, width
+        self.layout, self.width, self.team = layout, width, team
         self.device = device
         rows, turns = torch.from_numpy(self.batch.unit_row), torch.from_numpy(self.batch.unit_turn)
         self.weights = unit_weights(rows, turns, loss.average, loss.length).to(device)
@@ -75,19 +102,21 @@ class Step:
         self.old: Tensor | None = None
         self.reference: Tensor | None = None
         self.part_rows = min(part_rows or batch.rows, batch.rows)
-        self._parts: list[tuple[BatchTensors, slice]] | None = None
+        self._parts: list[Part] | None = None
 
     @property
-    def parts(self) -> list[tuple[BatchTensors, slice]]:
-        """Tensors of each part, and which units of the step it holds."""
+    def parts(self) -> list[Part]:
+        """What this process works through."""
         if self._parts is None:
-            self._parts = []
-            for ((start, stop),) in cut([self.batch.widths], self.part_rows, self.layout == "sorted"):
-                part = self.batch.select(start, stop)
-                if part.units:
-                    tensors = to_tensors(part, self.device, self.layout, self.width)
-                    self._parts.append((tensors, self.units(start, stop)))
+            runs = cut([self.batch.widths], self.part_rows, self.layout == "sorted", self.team.size)
+            there = [run for (run,) in runs if self.batch.select(*run).units]
+            costs = [float(self.batch.widths[start:stop].sum()) for start, stop in there]
+            self._parts = [self._part(*there[n], counts) for n, counts in deal(costs, self.team)]
         return self._parts
+
+    def _part(self, start: int, stop: int, counts: bool) -> Part:
+        tensors = to_tensors(self.batch.select(start, stop), self.device, self.layout, self.width)
+        return Part(tensors, self.units(start, stop), float(counts))
 
     def units(self, start: int, stop: int) -> slice:
         """The units of a run of rows."""
@@ -100,7 +129,12 @@ class Step:
         return int(self.batch.widths.max(initial=0))
 
     def halve(self) -> bool:
-        """Makes the parts half as large; False where they are single rows."""
+        """Makes the parts half as large; False where they are single rows.
+
+        Raises:
+            TrainingFailed: several processes share the step.
+        """
+        refuse_to_halve(self.team, self.part_rows, self.longest)
         if self.part_rows <= 1:
             return False
         self.part_rows = -(-self.part_rows // 2)
@@ -120,13 +154,14 @@ class Run:
         device: str,
         layout: Kind = "padded",
         width: int = 0,
+        team: Team = ALONE,
     ) -> None:
         self.started = time.perf_counter()
         self.batch = batch
         self.cap = loss.truncate or math.inf
         size = minibatch_rows or max(batch.rows, 1)
         cuts = [batch.select(start, min(start + size, batch.rows)) for start in range(0, batch.rows, size)]
-        self.steps = [Step(rows, loss, part_rows, device, layout, width) for rows in cuts if rows.units]
+        self.steps = [Step(rows, loss, part_rows, device, layout, width, team) for rows in cuts if rows.units]
         self.sums = np.zeros(len(MEASURED))
         self.norms: list[float] = []
         self.skipped = 0

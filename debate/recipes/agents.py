@@ -11,6 +11,7 @@ from debate.learning.losses import PRESETS
 from debate.reader import Fields
 from debate.recipes.engines import openai_options, vllm_options
 from debate.recipes.learning import read_explore, read_preferences, read_scalariser
+from debate.recipes.sharding import shard_options
 from debate.recipes.specs import AGENT_KINDS, AgentSpec
 
 LEARNERS = ("auto", "joint", "separate")
@@ -48,6 +49,7 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
         options["rows"] = fields.positive("rows", 128)
     if kind in ("nano", "hf", "vllm"):
         options["device"] = fields.take("device", str, "cpu", ("cpu", "cuda"))
+        options |= shard_options(fields, kind, options["device"])
         options["learning_rate"] = fields.above("learning_rate", 1e-3 if kind == "nano" else 1e-5)
         options["loss"] = fields.take("loss", str, "reinforce", PRESETS)
         options["epochs"] = fields.positive("epochs", 1)

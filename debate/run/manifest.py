@@ -23,6 +23,7 @@ VERSION = 1
 PACKAGES = ("debate-trainer", "torch", "transformers", "peft", "trl", "vllm", "numpy", "scipy", "safetensors")
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 HIDDEN = "[removed]"
+_PLACEMENT = re.compile(r"agents\.[^.]+\.shard(_timeout|_gpus(\.\d+)?)?")
 
 # Singular "token" only: `max_tokens` is a number. A bare "key" is no secret, `api_key` is.
 _SECRET = r"(?:[_-]key|apikey|token|secrets?|passw(?:or)?d|credentials?)"
@@ -100,14 +101,19 @@ def flat_recipe(text: str) -> dict[str, str]:
     return flat
 
 
+def _said(text: str) -> dict[str, str]:
+    """A recipe's values without those that only say where a learner runs: a run may go on elsewhere."""
+    return {key: value for key, value in flat_recipe(text).items() if not _PLACEMENT.fullmatch(key)}
+
+
 def recipe_hash(text: str, seed: int) -> str:
-    """Hash of what a recipe says and the seed. Comments, spaces and the order of keys do not matter."""
-    return sha256(json.dumps([sorted(flat_recipe(text).items()), seed]).encode()).hexdigest()
+    """Hash of what a recipe says and the seed. Comments, spaces, the order of keys and `shard` do not matter."""
+    return sha256(json.dumps([sorted(_said(text).items()), seed]).encode()).hexdigest()
 
 
 def differing_keys(old: str, new: str) -> list[str]:
     """One line for each value in which two recipes differ."""
-    before, after = flat_recipe(old), flat_recipe(new)
+    before, after = _said(old), _said(new)
     return [
         f"{key}: {before.get(key, 'not set')} there, {after.get(key, 'not set')} now"
         for key in sorted(before.keys() | after.keys())

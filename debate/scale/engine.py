@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from debate.cast import AdapterEngine
+from debate.adapter_engine import AdapterEngine
 from debate.scale.learners import Group, RemoteJoint, RemoteLearner
 from debate.scale.pool import Pool
 from debate.transcript import Policy

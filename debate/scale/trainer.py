@@ -6,23 +6,23 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from debate.cast import AdapterEngine, make_engine
+from debate.adapter_engine import AdapterEngine, training_host
+from debate.cast import make_engine
 
 
 class Trainer(AdapterEngine):
     """Makes learners of adapters over a base model; the base is loaded when the first one needs it."""
 
     def __init__(self, model: str, options: Mapping[str, Any]) -> None:
-        self._model, self._options = model, options
+        self.model, self._options = model, options
 
     @cached_property
     def host(self) -> Any:
-        """Base and adapters."""
-        from debate.engines.adapters import AdapterPolicies, AdapterSpec
-        from debate.engines.hf import load_base
+        """Base and adapters; with `shard` their shapes alone."""
+        from debate.engines.adapters import AdapterSpec
 
-        base, _ = load_base(self._model, self._options["device"], self._options["dtype"])
-        return AdapterPolicies(base, AdapterSpec(self._options["lora_rank"], self._options["lora_alpha"]))
+        spec = AdapterSpec(self._options["lora_rank"], self._options["lora_alpha"])
+        return training_host(self.model, self._options, spec)
 
 
 def trainer(kind: str, model: str, options: Mapping[str, Any]) -> Any:
