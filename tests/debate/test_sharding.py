@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +18,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from debate.engines.adapters import AdapterPolicies, AdapterSpec
+from debate.engines.tiny import tiny_model, tiny_tokenizer
 from debate.errors import Failed, UserError
 from debate.learning.adapter_learner import AdapterLearner
 from debate.learning.batch import TokenBatch
@@ -25,10 +28,14 @@ from debate.learning.losses import preset
 from debate.learning.samples import Sample
 from debate.reader import parse_yaml
 from debate.recipe import parse_recipe
+from debate.run.folder import RunFolder
 from debate.run.manifest import differing_keys, recipe_hash
+from debate.scale.actors import GroupLearner
 from debate.scale.trainer import trainer
 from debate.sharding.base import span
 from debate.sharding.learners import Shards
+from debate.sharding.processes import Processes
+from debate.train import train
 from debate.transcript import Policy, Turn
 
 VOCABULARY, WIDTH = 31, 20  # an odd vocabulary: the halves are not alike
@@ -393,6 +400,30 @@ def test_three_processes_some_without_a_row_and_tied_embeddings(tmp_path):
         shards.close()
 
 
+@pytest.mark.slow
+def test_the_learner_actor_of_a_cluster_may_be_sharded(folder):
+    """What Ray runs, without Ray: a group of agents whose base is divided over processes of the actor's own."""
+    options = recipe(folder, "shard: 2,", "shard: 2,").agent("ada").options
+    agents = {name: (Policy(name, 0, "tiny"), options) for name in ("ada", "ben")}
+    actor, plain = GroupLearner(1), GroupLearner(1)
+    try:
+        states = actor.setup("vllm", str(folder / "model"), agents, joint=True)
+        whole = {name: (policy, {**options, "shard": 1}) for name, (policy, options) in agents.items()}
+        assert plain.setup("hf", str(folder / "model"), whole, joint=True).keys() == states.keys() == agents.keys()
+        given = {"ada": batch(0, 4), "ben": batch(1, 3)}
+        metrics, after = actor.update(given)
+        expected, _ = plain.update(given)
+        for name in agents:
+            close_to(metrics[name], expected[name])
+        np.testing.assert_allclose(
+            actor.turn_states("ben", batch(2, 3)), plain.turn_states("ben", batch(2, 3)), atol=1e-5
+        )
+        actor.load(states)
+        assert actor.states()["ada"][1]["updates"] == 0 and after["ada"][1]["updates"] == 1
+    finally:
+        actor._joint._shards.close()
+
+
 # --- recipes ---------------------------------------------------------------------------------------------------------
 
 RECIPE = """\
@@ -477,3 +508,95 @@ def test_the_adapter_to_start_from_needs_no_weights_of_the_base(model):
     got, expected = sharded.start({}), whole.first_state(0)
     assert got.keys() == expected.keys()
     assert all(torch.equal(got[key], value) and got[key].dtype == value.dtype for key, value in expected.items())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a tiny model with tied embeddings, its tokenizer, and questions."""
+    path = tmp_path_factory.mktemp("train")
+    tokenizer = tiny_tokenizer()
+    tokenizer.save_pretrained(path / "model")
+    tiny_model(len(tokenizer), context=2048).save_pretrained(path / "model")
+    rows = [
+        {"id": f"q{i}", "question": f"Is {i} even?", "options": ["yes", "no"], "label": i % 2, "material": "abc"}
+        for i in range(40)
+    ]
+    (path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+class Stop(Exception):
+    pass
+
+
+class Interrupts:
+    """Ends a run after its first update."""
+
+    def start(self, stage, total):
+        self.stage, self.done = stage, 0
+
+    def advance(self, steps=1, note=""):
+        self.done += steps
+        if self.stage == "train" and self.done == 1:
+            raise Stop
+
+    def say(self, line):
+        pass
+
+
+def learned(out):
+    return [row for row in RunFolder.open(out).read_log() if row.get("rewards")]
+
+
+@pytest.mark.slow
+def test_a_run_is_sharded_killed_and_goes_on_with_other_numbers_of_processes(folder, tmp_path):
+    one, two = recipe(folder, "", ""), recipe(folder, "shard: 2,", "shard: 2,")
+    train(one, tmp_path / "one")
+    with pytest.raises(Stop):
+        train(two, tmp_path / "two", progress=Interrupts())
+    assert len(learned(tmp_path / "two")) == 2
+    train(one, tmp_path / "two", resume=True)  # from two processes to one
+    with pytest.raises(Stop):
+        train(one, tmp_path / "other", progress=Interrupts())
+
+    class Kills(Interrupts):
+        """Kills a process of the learner while the second update is played."""
+
+        def say(self, line):
+            if line.startswith("resumed"):
+                shards = [o for o in gc.get_objects() if isinstance(o, Processes) and not o._broken]
+                os.kill(shards[0].pids[0], signal.SIGKILL)
+
+        def advance(self, steps=1, note=""):
+            pass
+
+    with pytest.raises(TrainingFailed, match="learner of ada, ben, sharded: process 0 of 2 was killed"):
+        train(two, tmp_path / "other", resume=True, progress=Kills())
+    train(two, tmp_path / "other", resume=True)  # from one process to two, and after a loss
+    expected = learned(tmp_path / "one")
+    assert [row["agent"] for row in expected] == ["ada", "ben"] * 2
+    for out in ("two", "other"):
+        got = learned(tmp_path / out)
+        assert len(got) == len(expected)
+        for row, other in zip(got, expected, strict=True):
+            assert row["sampler_gap"] < 1e-4 and row["grad_norm"] > 0
+            # The second update plays with weights that differ in their last bits: so may what is sampled.
+            if row["update"] == 1:
+                for key in ("loss", "kl", "entropy", "grad_norm", "tokens", "rows"):
+                    assert row[key] == pytest.approx(other[key], rel=1e-3, abs=1e-6), key
+        assert RunFolder.open(tmp_path / out).read_summary()["failures"] == {}
+
+
+@pytest.mark.slow
+def test_the_command_line_trains_sharded_and_says_what_went_wrong(folder, tmp_path):
+    text = RECIPE.format(model=folder / "model", ada="", ben="")
+    (folder / "small.yaml").write_text(text.replace("updates: 2", "updates: 1"))
+    command = [sys.executable, "-m", "debate", "train", str(folder / "small.yaml"), "--out", str(tmp_path / "run")]
+    ran = subprocess.run(
+        [*command, "--set", "agents.ada.shard=2", "--set", "agents.ben.shard=2"], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "run" / "report.html").exists()
+    cuda = ["--set", "agents.ada.device=cuda", "--set", "agents.ben.device=cuda", "--set", "agents.ada.shard=3"]
+    ran = subprocess.run([*command, *cuda, "--resume"], capture_output=True, text=True)
+    assert ran.returncode == 2 and "which is divided in one way" in ran.stderr
