@@ -132,12 +132,6 @@ class PolicyGradientLearner:
             self.model.eval()
             return turn_states(self.model, batch, self.device, self.config.part_rows or 64, self.team)
 
-    def divergence(self, batch: TokenBatch, weights: Mapping[str, Any]) -> float:
-        """How far the policy is from other weights (see `debate.learning.divergence`)."""
-        from debate.learning.divergence import divergence
-
-        return divergence(self, batch, weights)
-
     def set_reference(self) -> None:
         """Makes the current weights the reference of the KL (the magnet)."""
         self._reference = {name: p.detach().clone() for name, p in self._parameters.items()}

@@ -48,6 +48,27 @@ def shape_of(name: str, dtype: str = "float32") -> Any:
     return model.eval().requires_grad_(False)
 
 
+def check_model(folder: Path, dtype: str) -> None:
+    """Refuses what `sharded_base` would, where nothing has been started yet.
+
+    Raises:
+        UserError: files that hold other tensors than the model has, or a model without layers.
+    """
+    _plan(folder, dtype)
+
+
+def _plan(folder: Path, dtype: str) -> tuple[Any, list[Any], dict[str, str], dict[str, Path]]:
+    """The model without weights, its layers, parameter → name of its tensor, tensor → file."""
+    from debate.learning.compute import layers_of
+
+    model = shape_of(str(folder), dtype)
+    files = tensor_files(folder)
+    try:
+        return model, layers_of(model), _places(model, files, folder), files
+    except ValueError as error:
+        raise error if isinstance(error, UserError) else UserError(f"{folder}: {error}") from error
+
+
 def sharded_base(folder: Path, dtype: str, mesh: Any) -> Any:
     """This process's share of a model, read from its safetensors files; nobody ever holds the whole.
 
@@ -65,15 +86,7 @@ def sharded_base(folder: Path, dtype: str, mesh: Any) -> Any:
     import torch
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-    from debate.learning.compute import layers_of
-
-    model = shape_of(str(folder), dtype)
-    files = tensor_files(folder)
-    places = _places(model, files, folder)
-    try:
-        layers = layers_of(model)
-    except ValueError as error:
-        raise UserError(f"{folder}: {error}") from error
+    model, layers, places, files = _plan(folder, dtype)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     for layer in layers:
         fully_shard(layer, mesh=mesh)

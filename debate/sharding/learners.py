@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from debate.errors import Failed, UserError
 from debate.learning.memory import TrainingFailed
 from debate.models import resolve
+from debate.sharding.base import check_model
 from debate.sharding.processes import Processes
 from debate.sharding.rank import ShardSpec
 from debate.transcript import Policy
@@ -70,6 +71,7 @@ class Shards:
                 adapter=self._adapter,
                 timeout=options.get("shard_timeout", 600.0),
             )
+            check_model(Path(spec.folder), spec.dtype)
             self.processes = Processes(spec, who)
         self.processes.who = who
         plain = {
@@ -157,6 +159,10 @@ class ShardedLearner:
         """Moves to the point an extragradient step looks ahead to."""
         metrics: dict[str, float] = self._call("look_ahead", batch)
         return metrics
+
+    def step_from(self, base: State) -> None:
+        """Lets the next `update` take its gradient here and its step from another state of this learner."""
+        self._call("step_from", base)
 
     def state(self) -> State:
         """Arrays and numbers: those of an unsharded learner."""

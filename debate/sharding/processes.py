@@ -22,7 +22,9 @@ from debate.errors import UserError
 from debate.learning.memory import TrainingFailed
 from debate.sharding.rank import ShardSpec
 
-GRACE = 2.0  # seconds the others have to say what they saw when one fails
+GRACE = 2.0  # seconds that the others have to end too when one has ended, and a process to end when it is told to
+HEARING = 10.0  # seconds that they have to say whether they see what one has raised
+STARTING = 600.0  # seconds for the libraries to load
 KINDS: dict[str, type[Exception]] = {"UserError": UserError, "ValueError": ValueError, "TrainingFailed": TrainingFailed}
 
 
@@ -55,8 +57,9 @@ class Processes:
             for rank in range(spec.size):
                 self._start(rank)
             for rank in range(spec.size):
-                self._send(rank, ForkingPickler.dumps(("setup", (spec, rank, str(self._folder)))))
-            self._gather("setup")
+                self._send(rank, ForkingPickler.dumps(("get_ready", (spec, rank, str(self._folder)))))
+            self._gather("get ready", STARTING)
+            self.ask("setup")
         except BaseException:
             self.close()
             raise
@@ -97,13 +100,13 @@ class Processes:
         message = ForkingPickler.dumps((method, arguments))
         for rank in range(self._spec.size):
             self._send(rank, message)
-        return self._gather(method)
+        return self._gather(method.replace("_", " "), self._spec.timeout)
 
     def _send(self, rank: int, message: Any) -> None:
         with contextlib.suppress(OSError):  # it is gone, or reads no more: found out when it does not answer
             self._connections[rank].send_bytes(message)
 
-    def _gather(self, method: str) -> list[Any]:
+    def _gather(self, task: str, timeout: float) -> list[Any]:
         """Every process's answer.
 
         The first may take as long as the work takes. The others have the time-out from then on, or, after a failure,
@@ -127,7 +130,7 @@ class Processes:
                     ended[rank] = self._end_of(rank)
                 else:
                     (answers if fine else raised)[rank] = value
-            patience = GRACE if raised or ended else self._spec.timeout
+            patience = GRACE if ended else HEARING if raised else timeout
             until = min(until, time.monotonic() + patience)
         if len(answers) == self._spec.size:
             return [answers[rank] for rank in range(self._spec.size)]
@@ -136,10 +139,10 @@ class Processes:
             if kind in KINDS:
                 raise KINDS[kind](words)
             raise self._fail(f"every process raised {kind}: {words}\n{trace}")
-        raise self._fail(self._blame(method, raised, ended, list(pending)))
+        raise self._fail(self._blame(task, raised, ended, list(pending)))
 
     def _blame(
-        self, method: str, raised: dict[int, tuple[str, str, str, bool]], ended: dict[int, str], silent: list[int]
+        self, task: str, raised: dict[int, tuple[str, str, str, bool]], ended: dict[int, str], silent: list[int]
     ) -> str:
         """What went wrong first: of what several processes say, the others' is that they miss the one that failed."""
         size = self._spec.size
@@ -149,7 +152,7 @@ class Processes:
         own = {rank: told for rank, told in raised.items() if not told[3]}
         if not own and silent:
             return (
-                f"process {silent[0]} of {size} does not answer (asked to {method}, the others have waited "
+                f"process {silent[0]} of {size} does not answer (asked to {task}, the others have waited "
                 f"{self._spec.timeout:g} s)"
             )
         rank, (kind, words, trace, _) = next(iter((own or raised).items()))

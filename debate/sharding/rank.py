@@ -91,6 +91,11 @@ class Rank:
         self._members: dict[str, Any] = {}
         self._joint: dict[tuple[str, ...], Any] = {}
 
+    def get_ready(self) -> None:
+        """Loads libraries, which takes long on a busy machine, before anybody waits for anybody."""
+        import torch.distributed.fsdp  # noqa: F401
+        from transformers import AutoModelForCausalLM  # noqa: F401
+
     def setup(self) -> None:
         """Meets the other processes and reads the share of the base.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -323,14 +322,14 @@ def test_a_process_that_fails_alone_is_named_with_what_it_raised(model):
 
 @pytest.mark.slow
 def test_a_process_that_hangs_is_named_after_the_time_out(model):
-    shards = started(model, timeout=5.0)
+    shards = started(model, timeout=10.0)
     try:
         learner = shards.learner(Policy("ada", 0, "tiny"), CONFIG, start(model, 0))
         os.kill(shards.processes.pids[0], signal.SIGSTOP)
         began = time.monotonic()
         with pytest.raises(TrainingFailed, match="process 0 of 2 does not answer"):
             learner.update(batch(0, 4))
-        assert 4.0 < time.monotonic() - began < 40.0
+        assert 9.0 < time.monotonic() - began < 60.0
         assert gone(shards.processes.pids)
     finally:
         shards.close()
@@ -549,7 +548,9 @@ def learned(out):
 
 
 @pytest.mark.slow
-def test_a_run_is_sharded_killed_and_goes_on_with_other_numbers_of_processes(folder, tmp_path):
+def test_a_run_is_sharded_killed_and_goes_on_with_other_numbers_of_processes(folder, tmp_path, monkeypatch):
+    asked, gather = [], Processes._gather
+    monkeypatch.setattr(Processes, "_gather", lambda self, *what: asked.append(self) or gather(self, *what))
     one, two = recipe(folder, "", ""), recipe(folder, "shard: 2,", "shard: 2,")
     train(one, tmp_path / "one")
     with pytest.raises(Stop):
@@ -564,8 +565,7 @@ def test_a_run_is_sharded_killed_and_goes_on_with_other_numbers_of_processes(fol
 
         def say(self, line):
             if line.startswith("resumed"):
-                shards = [o for o in gc.get_objects() if isinstance(o, Processes) and not o._broken]
-                os.kill(shards[0].pids[0], signal.SIGKILL)
+                os.kill(asked[-1].pids[0], signal.SIGKILL)
 
         def advance(self, steps=1, note=""):
             pass
