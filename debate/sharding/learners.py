@@ -58,6 +58,9 @@ class Shards:
         return ShardedJoint(self, {name: config for name, (_, config, _) in agents.items()})
 
     def _join(self, agents: Agents, joint: bool) -> None:
+        fused = [name for name, (_, config, _) in agents.items() if config.fused_head]
+        if fused:
+            raise ValueError(f"learner of {fused[0]}: fused_head calls the model inside its own pass; not when sharded")
         self._names += agents
         who = ", ".join(self._names)
         if self.processes is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import shutil
@@ -49,6 +48,7 @@ class Processes:
         self.who = who
         self._spec = spec
         self._broken = ""
+        self._asked = ""  # what has not been answered by all yet
         _check_devices(spec)
         self._folder = Path(tempfile.mkdtemp(prefix="debate-shard-"))
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -97,14 +97,22 @@ class Processes:
         """
         if self._broken:
             raise TrainingFailed(self._broken)
+        if self._asked:  # what comes next would be the answers to that
+            raise self._fail(f"it was interrupted when it was asked to {self._asked}")
+        self._asked = method.replace("_", " ")
         message = ForkingPickler.dumps((method, arguments))
         for rank in range(self._spec.size):
             self._send(rank, message)
-        return self._gather(method.replace("_", " "), self._spec.timeout)
+        return self._gather(self._asked, self._spec.timeout)
 
     def _send(self, rank: int, message: Any) -> None:
-        with contextlib.suppress(OSError):  # it is gone, or reads no more: found out when it does not answer
+        try:
             self._connections[rank].send_bytes(message)
+        except BlockingIOError:
+            words = f"process {rank} of {self._spec.size} takes nothing in"
+            raise self._fail(words) from None
+        except OSError:
+            pass  # it is gone, which is found out where its answer is waited for
 
     def _gather(self, task: str, timeout: float) -> list[Any]:
         """Every process's answer.
@@ -132,6 +140,8 @@ class Processes:
                     (answers if fine else raised)[rank] = value
             patience = GRACE if ended else HEARING if raised else timeout
             until = min(until, time.monotonic() + patience)
+        if not pending:
+            self._asked = ""
         if len(answers) == self._spec.size:
             return [answers[rank] for rank in range(self._spec.size)]
         if len({told[:2] for told in raised.values()}) == 1 and len(raised) == self._spec.size:

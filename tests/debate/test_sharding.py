@@ -265,6 +265,8 @@ def test_what_all_refuse_alike_is_told_as_it_is_and_the_processes_live_on(shards
         learner.update(batch(0, 4))
     with pytest.raises(Failed, match="cannot be used in this one"):
         learner.acting()
+    with pytest.raises(ValueError, match="fused_head"):
+        pair(shards, model, "fused", replace(CONFIG, fused_head=True))
     assert learner.snapshot().version == 0
     got, _ = learner.state()
     assert all((got[key] == array).all() for key, array in arrays.items())
@@ -304,6 +306,25 @@ def test_a_killed_process_is_named_within_seconds_and_takes_the_others_along(mod
         assert gone(pids) and not folder.exists()
         with pytest.raises(TrainingFailed, match="process 1 of 2 was killed"):
             learner.weights()
+    finally:
+        shards.close()
+
+
+@pytest.mark.slow
+def test_an_interrupted_question_is_not_answered_by_the_next_one(model, monkeypatch):
+    shards = started(model)
+    try:
+        learner = shards.learner(Policy("ada", 0, "tiny"), CONFIG, start(model, 0))
+
+        def interrupt(*what):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr("debate.sharding.processes.wait", interrupt)
+            learner.update(batch(0, 4))
+        with pytest.raises(TrainingFailed, match="it was interrupted when it was asked to update"):
+            learner.weights()
+        assert gone(shards.processes.pids)
     finally:
         shards.close()
 
