@@ -1,1 +1,1 @@
-"""More than one process: rollout workers and learners on Ray, and policies whose weights are sharded."""
+"""More than one machine: rollout workers and learners on Ray. Bases divided over processes: `debate.sharding`."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -73,7 +74,7 @@ class Processes:
         ours, theirs = socket.socketpair()
         # A process that does not read must not hold up the one that writes for ever.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", math.ceil(self._spec.timeout), 0))
-        variables = _environment(self._spec.size)
+        variables = environment(self._spec, rank, os.environ)
         with (self._folder / f"rank{rank}.log").open("wb") as log, theirs:
             self._processes.append(
                 subprocess.Popen(
@@ -221,15 +222,25 @@ def _check_devices(spec: ShardSpec) -> None:
         )
 
 
-def _environment(size: int) -> dict[str, str]:
-    """Variables of the processes: this very code, their part of the cores, and no network beyond this machine."""
+def environment(spec: ShardSpec, rank: int, given: Mapping[str, str]) -> dict[str, str]:
+    """Variables of a process: this very code, its part of the cores, its GPU alone, no network beyond this machine.
+
+    Args:
+        spec: what the processes are.
+        rank: which of them.
+        given: this process's own variables.
+    """
     import debate
 
-    variables = dict(os.environ)
+    variables = dict(given)
     here = str(Path(debate.__file__).parents[1])
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (here, variables.get("PYTHONPATH"))))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    variables.setdefault("OMP_NUM_THREADS", str(max(1, cores // size)))
+    variables.setdefault("OMP_NUM_THREADS", str(max(1, cores // spec.size)))
     if "lo" in (name for _, name in socket.if_nameindex()):
         variables.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if spec.device == "cuda":
+        gpu = spec.gpus[rank] if spec.gpus else rank
+        seen = variables.get("CUDA_VISIBLE_DEVICES", "")
+        variables["CUDA_VISIBLE_DEVICES"] = seen.split(",")[gpu].strip() if seen else str(gpu)
     return variables

@@ -111,7 +111,7 @@ class Rank:
         spec, rank = self._spec, self.team.rank
         cuda = spec.device == "cuda"
         if cuda:
-            torch.cuda.set_device(spec.gpus[rank] if spec.gpus else rank)
+            torch.cuda.set_device(0)  # a process sees its own GPU only
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if cuda else "gloo",
             store=dist.FileStore(self._store, spec.size),  # type: ignore[attr-defined]

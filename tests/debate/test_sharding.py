@@ -33,7 +33,8 @@ from debate.scale.actors import GroupLearner
 from debate.scale.trainer import trainer
 from debate.sharding.base import span
 from debate.sharding.learners import Shards
-from debate.sharding.processes import Processes
+from debate.sharding.processes import Processes, environment
+from debate.sharding.rank import ShardSpec
 from debate.train import train
 from debate.transcript import Policy, Turn
 
@@ -507,6 +508,19 @@ def test_gpus_that_are_not_there_are_told_before_anything_starts(model):
     options = {"shard": 2, "shard_gpus": (4, 5), "device": "cuda", "dtype": "float32"}
     with pytest.raises(UserError, match="2 processes need the GPUs 4, 5; torch finds 0 here"):
         Shards(str(model), options, SPEC).learner(Policy("ada", 0, "tiny"), CONFIG, {})
+
+
+def test_every_process_sees_its_own_gpu_among_those_of_the_run():
+    spec = ShardSpec(2, "", "float32", "cuda", (), SPEC, 1.0)
+    named = replace(spec, gpus=(2, 0))
+    for given, plain, chosen in (
+        ({}, ["0", "1"], ["2", "0"]),
+        ({"CUDA_VISIBLE_DEVICES": "5,6,7"}, ["5", "6"], ["7", "5"]),
+    ):
+        assert [environment(spec, rank, given)["CUDA_VISIBLE_DEVICES"] for rank in (0, 1)] == plain
+        assert [environment(named, rank, given)["CUDA_VISIBLE_DEVICES"] for rank in (0, 1)] == chosen
+    assert "CUDA_VISIBLE_DEVICES" not in environment(replace(spec, device="cpu"), 0, {})
+    assert environment(spec, 0, {"OMP_NUM_THREADS": "3"})["OMP_NUM_THREADS"] == "3"
 
 
 def test_where_a_learner_runs_is_no_part_of_what_a_run_is():
