@@ -108,8 +108,10 @@ class Pool:
             self._desk = self._ray.remote(Desk).options(num_cpus=0, **beside_driver(self._ray)).remote()
             self._asked = self._desk.take.remote()
         if not self._count:
-            for group in self.groups:
+            for group in sorted(self.groups, key=lambda one: -one.claim.gpus):
                 group.start()
+                if group.claim.gpus > 1:  # must have its place before workers scatter over the nodes' GPUs
+                    group.states()
         for _ in range(self._size):
             self._spawn()
         self._progress.say(f"ray: {self._size} rollout worker(s) with {self._claim}{' each' * (self._size > 1)}")
@@ -190,10 +192,8 @@ class Pool:
         while True:
             also = [] if self._asked is None else [self._asked]
             done, _ = self._ray.wait([*refs, *also], num_returns=1, timeout=self.spec.patience)
-            if done and done[0] is self._asked:
-                assert self.store is not None
-                self._desk.answer.remote(serve(self.store, self._get(self._asked)))
-                self._asked = self._desk.take.remote()
+            if done and done[0] == self._asked:
+                self._serve()
             elif done:
                 return done[0]
             elif all(ref in self._starting for ref in refs):
@@ -201,6 +201,23 @@ class Pool:
                     f"--ray: no rollout worker could be started within {self.spec.patience:g} s: each needs "
                     f"{self._claim}, the cluster has {words(nodes(self._ray))}; --resume goes on from here"
                 )
+
+    def _serve(self) -> None:
+        """Answers what workers asked of the store.
+
+        Raises:
+            Failed: the actor between them and the driver is gone.
+            StoreError: the store could not keep an answer.
+        """
+        assert self.store is not None
+        try:
+            asked = self._get(self._asked)
+        except self._lost_errors as error:
+            raise Failed(
+                "--ray: the actor that completions pass through was lost; --resume goes on from here"
+            ) from error
+        self._desk.answer.remote(serve(self.store, asked))
+        self._asked = self._desk.take.remote()
 
     def _get(self, ref: Any) -> Any:
         """A result; what was raised on the worker is raised here as it was."""
@@ -252,7 +269,7 @@ class Pool:
             worker = self._ready[0]
             try:
                 return self._get(worker.handle.complete.remote(kind, model, options, wanted, requests))
-            except self._lost_errors:
+            except self._again_errors:
                 self._replace(worker, "while it answered requests, which are asked again")
         raise Failed(f"--ray: {TRIES} workers were lost over the same requests; --resume goes on from here")
 
