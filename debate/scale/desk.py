@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from debate.errors import Failed
 from debate.run.store import Store
+from debate.scale.cluster import beside_driver, lost_errors
 from judges.types import Completion
 
 
@@ -60,11 +62,34 @@ class DeskStore:
         return self._ray.get(self._desk.ask.remote("put_completions", dict(completions)))  # type: ignore[no-any-return]
 
 
-def serve(store: Store, asked: Sequence[tuple[int, str, Any]]) -> dict[int, Any]:
-    """The driver's answers to what workers asked of its store.
+class Clerk:
+    """The driver's side of a desk: takes what was asked, between two results, and answers from the store.
 
-    Raises:
-        StoreError: something could not be kept.
+    Attributes:
+        desk: the actor, on the driver's own node.
+        asked: what comes next, to wait for.
     """
-    methods = {"completions": store.completions, "put_completions": store.put_completions}
-    return {number: methods[method](what) for number, method, what in asked}
+
+    def __init__(self, ray: Any, store: Store) -> None:
+        self._ray, self._store = ray, store
+        self.desk = ray.remote(Desk).options(num_cpus=0, **beside_driver(ray)).remote()
+        self.asked = self.desk.take.remote()
+
+    def serve(self) -> None:
+        """Answers what was asked; `asked` is then the next.
+
+        Raises:
+            Failed: the desk is gone.
+            StoreError: the store could not keep an answer.
+        """
+        methods = {"completions": self._store.completions, "put_completions": self._store.put_completions}
+        try:
+            asked = self._ray.get(self.asked)
+        except lost_errors(self._ray) as error:
+            raise Failed("--ray: the actor that completions pass through was lost; --resume goes on") from error
+        self.desk.answer.remote({number: methods[method](what) for number, method, what in asked})
+        self.asked = self.desk.take.remote()
+
+    def stop(self) -> None:
+        """Ends the desk."""
+        self._ray.kill(self.desk)

@@ -12,8 +12,8 @@ from debate.errors import Failed, UserError
 from debate.progress import Progress
 from debate.run.store import Store
 from debate.scale.actors import Dressing, RolloutWorker, WrongPolicy, needed
-from debate.scale.cluster import Claim, ScaleSpec, beside_driver, cause_of, lost_errors, nodes, room, threads, words
-from debate.scale.desk import Desk, serve
+from debate.scale.cluster import Claim, ScaleSpec, cause_of, lost_errors, nodes, room, threads, words
+from debate.scale.desk import Clerk
 from debate.scale.weights import as_arrays, digest
 from debate.transcript import Episode, Match
 
@@ -78,8 +78,7 @@ class Pool:
         self._starting: dict[Any, _Worker] = {}
         self._count = 0
         self._size = 0
-        self._desk: Any = None
-        self._asked: Any = None  # the desk's next handful of questions
+        self._clerk: Clerk | None = None
         self.groups: list[Group] = []
         self.store: Store | None = None
         self.counted = Counted()
@@ -105,8 +104,7 @@ class Pool:
             return
         self._size = room(nodes(self._ray), self._claim, {str(g): g.claim for g in self.groups}, self.spec.workers)
         if self.store is not None:
-            self._desk = self._ray.remote(Desk).options(num_cpus=0, **beside_driver(self._ray)).remote()
-            self._asked = self._desk.take.remote()
+            self._clerk = Clerk(self._ray, self.store)
         if not self._count:
             for group in sorted(self.groups, key=lambda one: -one.claim.gpus):
                 group.start()
@@ -132,9 +130,9 @@ class Pool:
             group.stop()
         for worker in [*self._ready, *self._starting.values()]:
             self._ray.kill(worker.handle)
-        if self._desk is not None:
-            self._ray.kill(self._desk)
-        self._ready, self._starting, self._size, self._desk, self._asked = [], {}, 0, None, None
+        if self._clerk is not None:
+            self._clerk.stop()
+        self._ready, self._starting, self._size, self._clerk = [], {}, 0, None
 
     def _spawn(self) -> None:
         """Begins to start one worker; it is told every version before anything else can be asked of it."""
@@ -144,7 +142,8 @@ class Pool:
             num_cpus=self._claim.cpus, num_gpus=self._claim.gpus, max_restarts=0, scheduling_strategy="SPREAD"
         ).remote(threads())
         worker = _Worker(self._count, handle)
-        self._starting[handle.setup.remote(*self._given, self._desk)] = worker
+        desk = None if self._clerk is None else self._clerk.desk
+        self._starting[handle.setup.remote(*self._given, desk)] = worker
         for policy, (ref, _) in self._published.items():
             handle.publish.remote(policy, ref)  # calls of one caller are done in order
 
@@ -190,10 +189,10 @@ class Pool:
             Failed: nobody is there to work and nobody could be started in time.
         """
         while True:
-            also = [] if self._asked is None else [self._asked]
+            also = [] if self._clerk is None else [self._clerk.asked]
             done, _ = self._ray.wait([*refs, *also], num_returns=1, timeout=self.spec.patience)
-            if done and done[0] == self._asked:
-                self._serve()
+            if self._clerk is not None and done == [self._clerk.asked]:
+                self._clerk.serve()
             elif done:
                 return done[0]
             elif all(ref in self._starting for ref in refs):
@@ -201,23 +200,6 @@ class Pool:
                     f"--ray: no rollout worker could be started within {self.spec.patience:g} s: each needs "
                     f"{self._claim}, the cluster has {words(nodes(self._ray))}; --resume goes on from here"
                 )
-
-    def _serve(self) -> None:
-        """Answers what workers asked of the store.
-
-        Raises:
-            Failed: the actor between them and the driver is gone.
-            StoreError: the store could not keep an answer.
-        """
-        assert self.store is not None
-        try:
-            asked = self._get(self._asked)
-        except self._lost_errors as error:
-            raise Failed(
-                "--ray: the actor that completions pass through was lost; --resume goes on from here"
-            ) from error
-        self._desk.answer.remote(serve(self.store, asked))
-        self._asked = self._desk.take.remote()
 
     def _get(self, ref: Any) -> Any:
         """A result; what was raised on the worker is raised here as it was."""

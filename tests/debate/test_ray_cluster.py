@@ -187,47 +187,51 @@ def asked(bodies):
     return Counter(json.dumps([body["messages"], body["seed"]]) for body in bodies)
 
 
-def test_a_node_is_killed_with_matches_in_flight_and_another_one_is_added(cluster, tmp_path):
+def test_a_node_is_killed_with_matches_in_flight_and_another_one_is_added(cluster, tmp_path, monkeypatch):
+    # Where the learner is, is told by a pretended GPU; the other worker has no place but the small node.
+    monkeypatch.setattr("debate.scale.learners.learner_claim", lambda options: Claim(1, 1))
     cluster.add_node(num_cpus=1)
-    full = cluster.add_node(num_cpus=2)
-    state = {"armed": False, "flying": 0, "seen": {}}
-    over = threading.Event()
+    full = cluster.add_node(num_cpus=2, num_gpus=1)
+    seen, wave, over = {}, threading.Lock(), threading.Event()
 
-    def lose():
-        """Holds every answer until both workers wait for some, then the node is gone."""
-        time.sleep(1.5)
-        state["flying"] = server.flying
-        state["seen"] = {name: len(on_node(full, name)) for name in ("RolloutWorker", "GroupLearner")}
-        cluster.remove_node(full, allow_graceful=False)
-        over.set()
-        threading.Timer(3.0, lambda: state.update(added=cluster.add_node(num_cpus=2))).start()
+    class Adding(Hearing):
+        def say(self, line):
+            super().say(line)
+            if "in flight" in line and "added" not in seen:
+                seen["added"] = cluster.add_node(num_cpus=2, num_gpus=1)
+
+        def advance(self, steps=1, note=""):
+            if note and "added" in seen:
+                seen["used"] = [len(on_node(seen["added"], name)) for name in ("RolloutWorker", "GroupLearner")]
+            super().advance(steps, note)
 
     def plan(number, body):
-        if state["armed"]:
-            with lock:
-                first, state["armed"] = state["armed"], "done"
-            if first is True:
-                lose()
-            over.wait(30)
+        """The first answer after the first update waits until every worker waits for some; then the node is gone."""
+        if hearing is None or hearing.then:
+            return
+        with wave:
+            if not over.is_set():
+                time.sleep(1.5)
+                seen["flying"] = server.flying
+                seen["lost"] = [len(on_node(full, name)) for name in ("RolloutWorker", "GroupLearner")]
+                cluster.remove_node(full, allow_graceful=False)
+                over.set()
 
-    lock = threading.Lock()
+    hearing = None
     with FaultServer(plan, picking) as server:
         recipe = parse_recipe(parse_yaml(MIXED.format(url=server.url), "mixed.yaml"), tmp_path)
         train(recipe, tmp_path / "plain")
         once = asked(server.bodies)
         server.bodies.clear()
-        hearing = Hearing(lambda: state.update(armed=True))
+        hearing = Adding(lambda: None)
         train(recipe, tmp_path / "ray", progress=hearing, scale=ScaleSpec(cluster.address, 2))
         again = asked(server.bodies)
-    # The node had a worker, with answers on their way to it, and the learner.
-    assert state["flying"] > 1 and state["seen"] == {"RolloutWorker": 1, "GroupLearner": 1}
+    assert seen["flying"] > 1 and seen["lost"] == [1, 1] and seen["used"] == [1, 1]
     assert "matches in flight, which are played again" in hearing.told and "learner of alice was lost" in hearing.told
-    # There was no room for the learner before another node came.
-    assert "added" in state
     assert contents(tmp_path / "ray") == contents(tmp_path / "plain")
     # An answer that had come is kept by the driver: only what was on its way is asked for again.
     assert set(again) == set(once)
-    assert 0 < sum(again.values()) - sum(once.values()) <= state["flying"]
+    assert 0 < sum(again.values()) - sum(once.values()) <= seen["flying"]
 
 
 HF = """\
