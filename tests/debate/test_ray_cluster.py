@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,16 +14,22 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
+from debate.cast import Cast
 from debate.data import load_questions
 from debate.engines.openai.fault_server import FaultServer, chat_answer
 from debate.engines.tiny import tiny_model, tiny_tokenizer
 from debate.errors import UserError
+from debate.judging import build_judges
+from debate.learning.batch import TokenBatch
+from debate.learning.samples import gather
+from debate.play import play
 from debate.progress import Silent
 from debate.reader import parse_yaml
-from debate.recipe import parse_recipe, read_recipe
+from debate.recipe import build_arena, parse_recipe, read_recipe
 from debate.run.folder import RunFolder
 from debate.scale.actors import Dressing
 from debate.scale.cluster import Claim, ScaleSpec, connected, nodes, room
@@ -127,6 +134,13 @@ class Hearing(Silent):
         if note and self.then:  # only an update has a note
             self.then, then = None, self.then
             then()
+
+
+def planned(recipe, policy):
+    """A few questions of every arena, and a match on each of the first one's."""
+    questions = {spec.name: load_questions(spec.test, 3)[:4] for spec in recipe.arenas}
+    seats = {"A": policy, "B": "bob-v0"}
+    return questions, [Match(f"m{i}", "debate", q.id, seats) for i, q in enumerate(questions["debate"])]
 
 
 def frozen_then_killed(actors, seconds=1.0):
@@ -288,10 +302,7 @@ def test_actors_land_where_gpus_are_said_to_be_and_only_the_weights_asked_for_sp
     shutil.copy(Path(nano.__file__).with_name("nano.safetensors"), start)
     monkeypatch.setattr("debate.scale.learners.learner_claim", lambda options: Claim(1, 1))
     recipe = read_recipe(QUICKSTART, [*SMALL, f"agents.alice.start={start}"], 3)
-    questions = {spec.name: load_questions(spec.test, 3)[:4] for spec in recipe.arenas}
-    matches = [
-        Match(f"m{i}", "debate", q.id, {"A": "alice-v1", "B": "bob-v0"}) for i, q in enumerate(questions["debate"])
-    ]
+    questions, matches = planned(recipe, "alice-v1")
     plain, with_gpus = cluster.add_node(num_cpus=4), cluster.add_node(num_cpus=2, num_gpus=2)
     hearing = Hearing(None)
     scale = ScaleSpec(cluster.address, 1)
@@ -331,6 +342,30 @@ def test_actors_land_where_gpus_are_said_to_be_and_only_the_weights_asked_for_sp
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(UserError, match="worker 3 starts alice-v0 with other weights than the other workers"):
             played()
+
+
+def test_a_learner_killed_between_look_ahead_and_update_steps_from_where_it_was(cluster):
+    recipe = read_recipe(QUICKSTART, [*SMALL, "agents.alice.lookahead=extragradient"], 3)
+    questions, matches = planned(recipe, "alice-v0")
+    cast = Cast(recipe)
+    arena = build_arena(recipe.main, questions["debate"], build_judges(recipe.main, recipe, cast))
+    samples, _ = gather(asyncio.run(play(arena, matches, cast, 3)), "alice-v0")
+    batch = TokenBatch.from_samples(samples, np.linspace(-1.0, 1.0, len(samples)))
+    here = cast.learners["alice"]
+    node = cluster.add_node(num_cpus=2)
+    scale, hearing = ScaleSpec(cluster.address, 1), Hearing(None)
+    with connected(scale, 0) as ray:
+        pool = Pool(ray, scale, Claim(1, 0), recipe, questions, hearing)
+        there = Group(ray, pool, "nano", "", joint=False).add("alice", here.snapshot(), recipe.agent("alice").options)
+        for learner in (here, there):
+            learner.look_ahead(batch)
+            if learner is there:
+                frozen_then_killed(on_node(node, "GroupLearner"), 0.5)
+            learner.update(batch)
+        assert "update is done again" in hearing.told
+        (arrays, meta), (expected, said) = there.state(), here.state()
+    assert meta == said and meta["updates"] == 1
+    assert set(arrays) == set(expected) and all(np.array_equal(arrays[key], expected[key]) for key in expected)
 
 
 def test_a_killed_driver_leaves_no_actor_and_the_run_goes_on(cluster, tmp_path):
