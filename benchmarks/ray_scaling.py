@@ -69,7 +69,7 @@ def sent(ray: Any, episodes: Sequence[Any]) -> int:
 
 def measure(ray: Any, kind: str, count: int, rounds: int) -> None:
     """Plays, compares, prints."""
-    recipe = parse_recipe(parse_yaml(RECIPE.replace("AGENT", AGENTS[kind]), "scaling.yaml"), Path())
+    recipe = parse_recipe(parse_yaml(RECIPE.replace("{AGENT}", AGENTS[kind]), "scaling.yaml"), Path())
     questions = {"debate": load_questions(recipe.main.test, recipe.seed)}
     ids = [question.id for question in questions["debate"]]
     matches = [Match(f"m{i}", "debate", ids[i % len(ids)], {"A": "alice-v0", "B": "bob-v0"}) for i in range(count)]

@@ -340,7 +340,13 @@ class _Hf(AdapterEngine):
         adapter = AdapterSpec(options.get("lora_rank", 16), options.get("lora_alpha", 32.0))
         self.name, self.model = f"hf:{model}", model
         self.completer = hf_completer(
-            model, options["device"], options["dtype"], adapter, options.get("rows", 16), options.get("bucket", 64)
+            model,
+            options["device"],
+            options["dtype"],
+            adapter,
+            options.get("rows", 16),
+            options.get("bucket", 64),
+            options.get("fixed", False),
         )
         self.host = self.completer.policies
 

@@ -31,6 +31,7 @@ def read_agent(name: str, fields: Fields, folder: Path) -> AgentSpec:
         options["lora_alpha"] = fields.take("lora_alpha", float, 32.0)
         options["rows"] = fields.positive("rows", 16)
         options["bucket"] = fields.positive("bucket", 64)
+        options["fixed"] = fields.take("fixed", bool, False)
     if kind == "vllm":
         model = fields.take("model", str)
         options |= vllm_options(fields)

@@ -253,7 +253,7 @@ name: tiny_hf
 same_family: "a test"
 trust: unblessed
 agents:
-  ada: &debater {{kind: hf, model: {model}, learning_rate: 1e-3, lora_rank: 4, rows: 8, part_rows: 4,
+  ada: &debater {{kind: hf, model: {model}, learning_rate: 1e-3, lora_rank: 4, rows: 8, fixed: {fixed}, part_rows: 4,
                   weights: {{margin: 1, brevity: 0.5, format: 0.1}}}}
   ben: *debater
 arenas:
@@ -264,7 +264,7 @@ arenas:
     judge: {{kind: llm, model: {model}, swap: true}}
     data: {{path: questions.jsonl}}
 training: {{updates: 2, groups: 1, group_size: 4, baseline: group}}
-league: {{snapshot_every: 1, self_play: 0.5, meta: nash, questions: 1}}
+league: {{snapshot_every: 2, self_play: 0.5, meta: nash, questions: 1}}
 tournament: {{questions: 1, resamples: 10}}
 evaluation: {{questions: 1}}
 """
@@ -275,7 +275,9 @@ def answers_kept(out):
         return store.completions_cost()
 
 
-def test_transformers_agents_and_judge_are_bitwise_those_of_a_run_without_ray(cluster, tmp_path):
+@pytest.mark.parametrize(("workers", "fixed"), [(1, "false"), (2, "true")])
+def test_transformers_agents_and_judge_are_bitwise_those_of_a_run_without_ray(cluster, tmp_path, workers, fixed):
+    """With one worker batches are the same; with several, where their shapes do not depend on what else is asked."""
     tokenizer = tiny_tokenizer()
     tokenizer.save_pretrained(tmp_path / "model")
     tiny_model(len(tokenizer), context=2048).save_pretrained(tmp_path / "model")
@@ -284,11 +286,12 @@ def test_transformers_agents_and_judge_are_bitwise_those_of_a_run_without_ray(cl
         for i in range(40)
     ]
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    recipe = parse_recipe(parse_yaml(HF.format(model=tmp_path / "model"), "tiny_hf.yaml"), tmp_path)
+    document = parse_yaml(HF.format(model=tmp_path / "model", fixed=fixed), "tiny_hf.yaml")
+    recipe = parse_recipe(document, tmp_path)
     train(recipe, tmp_path / "plain")
     node = cluster.add_node(num_cpus=3)
     hearing = Hearing(lambda: frozen_then_killed(on_node(node, "RolloutWorker")[:1]))
-    train(recipe, tmp_path / "ray", progress=hearing, scale=ScaleSpec(cluster.address, 2))
+    train(recipe, tmp_path / "ray", progress=hearing, scale=ScaleSpec(cluster.address, workers))
     assert "matches in flight, which are played again" in hearing.told
     assert contents(tmp_path / "ray") == contents(tmp_path / "plain")
     assert answers_kept(tmp_path / "ray") == answers_kept(tmp_path / "plain")
@@ -371,7 +374,7 @@ def test_a_learner_killed_between_look_ahead_and_update_steps_from_where_it_was(
 def test_a_killed_driver_leaves_no_actor_and_the_run_goes_on(cluster, tmp_path):
     node = cluster.add_node(num_cpus=2)
     settings = [part for setting in SMALL for part in ("--set", setting)]
-    command = [sys.executable, "-m", "debate.cli", "train", str(QUICKSTART), "--seed", "3", *settings]
+    command = [sys.executable, "-m", "debate", "train", str(QUICKSTART), "--seed", "3", *settings]
     out = tmp_path / "ray"
     spread = [*command, "--out", str(out), "--ray", cluster.address, "--ray-workers", "1"]
     driver = subprocess.Popen(spread, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
