@@ -30,6 +30,7 @@ from debate.play import play
 from debate.progress import Silent
 from debate.reader import parse_yaml
 from debate.recipe import build_arena, parse_recipe, read_recipe
+from debate.run.checkpoint import Checkpoints
 from debate.run.folder import RunFolder
 from debate.scale.actors import Dressing
 from debate.scale.cluster import Claim, ScaleSpec, connected, nodes, room
@@ -373,16 +374,16 @@ def test_a_learner_killed_between_look_ahead_and_update_steps_from_where_it_was(
 
 def test_a_killed_driver_leaves_no_actor_and_the_run_goes_on(cluster, tmp_path):
     node = cluster.add_node(num_cpus=2)
-    settings = [part for setting in SMALL for part in ("--set", setting)]
+    longer = [*SMALL, "training.updates=5"]
+    settings = [part for setting in longer for part in ("--set", setting)]
     command = [sys.executable, "-m", "debate", "train", str(QUICKSTART), "--seed", "3", *settings]
     out = tmp_path / "ray"
     spread = [*command, "--out", str(out), "--ray", cluster.address, "--ray-workers", "1"]
     driver = subprocess.Popen(spread, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    checkpoint = out / "checkpoints"
-    deadline = time.monotonic() + 120
-    while not list(checkpoint.glob("*0001*")):
+    deadline = time.monotonic() + 300
+    while Checkpoints(out / "checkpoints").latest().checkpoint is None:
         assert driver.poll() is None and time.monotonic() < deadline, driver.stdout.read()
-        time.sleep(0.02)
+        time.sleep(0.05)
     held = on_node(node, "RolloutWorker") + on_node(node, "GroupLearner")
     assert len(held) == 2
     driver.kill()
@@ -394,5 +395,5 @@ def test_a_killed_driver_leaves_no_actor_and_the_run_goes_on(cluster, tmp_path):
     done = subprocess.run([*spread, "--resume"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "resumed after update" in done.stdout
-    train(read_recipe(QUICKSTART, SMALL, 3), tmp_path / "plain")
+    train(read_recipe(QUICKSTART, longer, 3), tmp_path / "plain")
     assert contents(out) == contents(tmp_path / "plain")
