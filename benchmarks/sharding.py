@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
+import resource
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -61,7 +63,8 @@ def main() -> None:
         shape = " + ".join("x".join(map(str, batch.ids.shape)) for batch in batches.values())
         print(f"update of {shape} rows x tokens: sharded {ours:.2f} s, whole {peer:.2f} s, ratio {peer / ours:.2f}")
         peaks = [round(m["peak"] / 2**20) for m in shards.ask("memory")]
-        print(f"most a process ever held, libraries included: {peaks} MiB")
+        own = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
+        print(f"most a process ever held, libraries included: {peaks} MiB; with the whole base: {own} MiB")
     finally:
         shards.close()
 

@@ -464,7 +464,7 @@ arenas:
     judge: {{kind: llm, model: {model}, swap: true}}
     data: {{path: questions.jsonl}}
 training: {{updates: 2, groups: 1, group_size: 3, baseline: group, credit: {{level: turn, estimator: gae}}}}
-league: {{snapshot_every: 1, self_play: 0.5, meta: nash, questions: 1}}
+league: {{snapshot_every: 1, self_play: 1.0, meta: nash, questions: 1}}
 tournament: {{questions: 1, resamples: 10}}
 evaluation: {{questions: 1}}
 """
