@@ -6,11 +6,12 @@
    keeps an inclusion probability above 0, whatever is believed about it.
 3. Whom the audit asks is drawn: each expert's confusion matrix in each domain once from its Dirichlet posterior
    (Thompson 1933), so that experts of whom little is known are tried.
-4. The rest buys (item, expert) pairs in the order of expected mutual information for the dollar, the expectation over
-   the expert's posterior: information is convex in the confusion matrix, so of two experts with one mean the less
-   known one is worth more. One label an item, so that each answer is taken into account before the item is asked again;
-   and from nobody more in a domain than it has shown there so far (a trial of `trial` at first, then at most twice as
-   many as before), so that no expert is bought by the dozen on nothing but its prior.
+4. The rest buys (item, expert) pairs in the order of information for the dollar: the mutual information between the
+   answer on one side, the item's class and the expert's confusion matrix on the other. What little known experts say
+   tells about them too, most of all on items that are nearly known (Houlsby et al. 2011, "Bayesian active learning for
+   classification and preference learning"). One label an item, so that each answer is taken into account before the
+   item is asked again; and from nobody more in a domain than it has shown there so far (a trial of `trial` at first,
+   then at most twice as many as before), so that no expert is bought by the dozen on nothing but its prior.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Purchase:
         item: what to ask about.
         expert: whom to ask.
         cost: dollars.
-        information: bits expected from the answer.
+        information: bits expected from the answer: about the item, and where it was chosen about the expert as well.
         inclusion: the probability with which the item was drawn (audit), 1 where it was chosen.
         audit: whether it was drawn at random.
     """
@@ -122,7 +123,11 @@ def _known_labels(expert: Expert, domain: str, items: Sequence[Item]) -> float:
 
 
 class _Worth:
-    """Expected information of asking an expert about an item, over draws of the expert's confusion matrix."""
+    """What an expert's answer about an item tells of the item's class and of the expert's confusion matrix together.
+
+    I(answer; class, confusion) = H(answer) − E[H(answer | class, confusion)], over draws of the confusion matrix. Of an
+    expert who is known exactly it is the information about the class alone.
+    """
 
     def __init__(self, items: Sequence[Item], experts: Sequence[Expert], rng: np.random.Generator) -> None:
         self._drawn: dict[tuple[str, str], Array] = {}
@@ -134,11 +139,11 @@ class _Worth:
 
     def __call__(self, item: Item, expert: Expert) -> float:
         """Bits."""
-        p, confusion = item.posterior, self._drawn[expert.name, item.domain]
-        joint = p[None, :, None] * confusion
+        confusion = self._drawn[expert.name, item.domain]
+        joint = item.posterior[None, :, None] * confusion / DRAWS
+        answer = joint.sum(axis=(0, 1))
         with np.errstate(divide="ignore", invalid="ignore"):
-            bits = joint * np.log2(confusion / joint.sum(axis=1, keepdims=True))
-        return float(np.nansum(bits) / DRAWS)
+            return float(np.nansum(joint * np.log2(confusion)) - np.nansum(answer * np.log2(answer)))
 
 
 def _draw_confusions(

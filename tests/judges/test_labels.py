@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import digamma
 
 from judges.labels.belief import Expert, Item, believe
 from judges.labels.exchange import (
@@ -27,6 +28,7 @@ from judges.labels.exchange import (
 from judges.labels.ledger import Label, Ledger, label_counts
 from judges.labels.routing import Purchase, item_state, route
 from judges.statistics.bayesian_classes import sample_classes
+from judges.statistics.labelling import expected_information
 
 # --- ledger --------------------------------------------------------------------------------------------------------
 
@@ -379,6 +381,23 @@ def test_route_buys_information_for_the_dollar() -> None:
     assert bought[0].information > bought[1].information
     assert route(items, experts, budget=0.5, uniform=1e-9) == ()
     assert route([], experts, 1.0) == () == route(items, [], 1.0)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.8, 0.999])
+@pytest.mark.parametrize("weight", [0.0, 6.0, 1e6])
+def test_an_answer_is_worth_what_it_tells_of_item_and_expert_together(p: float, weight: float) -> None:
+    """I(answer; class, confusion) in closed form: E[θ log θ] of a Beta(a, b) is a/(a+b) (ψ(a+1) − ψ(a+b+1))."""
+    expert = _expert("e", 1.0, 0.9, weight)
+    counts = expert.counts("", 2)
+    share = counts / counts.sum(axis=1, keepdims=True)
+    inner = share * (digamma(counts + 1) - digamma(counts.sum(axis=1, keepdims=True) + 1))
+    answer = np.array([p, 1 - p]) @ share
+    bits = (np.array([p, 1 - p]) @ inner.sum(axis=1) - (answer * np.log(answer)).sum()) / math.log(2)
+    options: dict = {"uniform": 1e-9, "settled": 0.9999, "least_information": 0.0}
+    found = [route([_item("x", p)], [expert], 1.0, seed=s, **options)[0].information for s in range(200)]
+    assert np.mean(found) == pytest.approx(bits, abs=0.01)
+    known = expected_information(np.array([p, 1 - p]), share)
+    assert (bits - known < 1e-4) == (weight == 1e6), "of an expert who is known it is the class alone"
 
 
 def test_item_states() -> None:
