@@ -40,7 +40,7 @@ arenas:
     seats: {A: alice, B: bob}
     judge: naive_evidence
     data: {adapter: evidence, n: 12, train: {split: train, limit: 8}, test: {split: test, limit: 4096}}
-training: {updates: 0, groups: 1, group_size: 1, baseline: group}
+training: {updates: 0, groups: 1, group_size: 2, baseline: group}
 league: {questions: 1}
 tournament: {questions: 1, resamples: 10}
 evaluation: {questions: 1}
