@@ -255,6 +255,7 @@ same_family: "a test"
 trust: unblessed
 agents:
   ada: &debater {{kind: hf, model: {model}, learning_rate: 1e-3, lora_rank: 4, rows: 8, fixed: {fixed}, part_rows: 4,
+                  learner: {learner},
                   weights: {{margin: 1, brevity: 0.5, format: 0.1}}}}
   ben: *debater
 arenas:
@@ -276,8 +277,8 @@ def answers_kept(out):
         return store.completions_cost()
 
 
-@pytest.mark.parametrize(("workers", "fixed"), [(1, "false"), (2, "true")])
-def test_transformers_agents_and_judge_are_bitwise_those_of_a_run_without_ray(cluster, tmp_path, workers, fixed):
+@pytest.mark.parametrize(("workers", "fixed", "learner"), [(1, "false", "separate"), (2, "true", "joint")])
+def test_transformers_agents_are_bitwise_those_of_a_run_without_ray(cluster, tmp_path, workers, fixed, learner):
     """With one worker batches are the same; with several, where their shapes do not depend on what else is asked."""
     tokenizer = tiny_tokenizer()
     tokenizer.save_pretrained(tmp_path / "model")
@@ -287,7 +288,7 @@ def test_transformers_agents_and_judge_are_bitwise_those_of_a_run_without_ray(cl
         for i in range(40)
     ]
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    document = parse_yaml(HF.format(model=tmp_path / "model", fixed=fixed), "tiny_hf.yaml")
+    document = parse_yaml(HF.format(model=tmp_path / "model", fixed=fixed, learner=learner), "tiny_hf.yaml")
     recipe = parse_recipe(document, tmp_path)
     train(recipe, tmp_path / "plain")
     node = cluster.add_node(num_cpus=3)
