@@ -40,7 +40,7 @@ class Dressing:
 
 
 class RolloutWorker:
-    """Plays matches with engines of its own; judges and code verifiers run here too."""
+    """Plays matches with engines of its own; judges and reward rules run here too."""
 
     def __init__(self, threads: int) -> None:
         import torch
