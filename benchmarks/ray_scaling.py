@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -105,6 +106,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)  # as every worker has
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 would give way to this process
     with connected(ScaleSpec("local", 3), 0) as ray:
         for kind in AGENTS:
             measure(ray, kind, arguments.matches, arguments.rounds)
