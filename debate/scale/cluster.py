@@ -156,7 +156,8 @@ def connected(spec: ScaleSpec, learners: int) -> Iterator[Any]:
             ray.init(address=spec.address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"--ray {spec.address}: no Ray cluster there: {' '.join(str(error).split())[:300]}"
+                f"--ray {spec.address}: no Ray cluster there that lets this process in (RAY_AUTH_MODE must be the same "
+                f"as where it was started): {' '.join(str(error).split())[:300]}"
             ) from error
     try:
         yield ray
