@@ -41,7 +41,9 @@ def arena(tokens: int, rounds: int, count: int, sentences: int) -> Arena:
     protocol = load_protocol("debate_simultaneous", {"rounds": rounds, "words": tokens, "tokens": tokens})
     rules = {c.name: make_rule(c.rule, **c.params) for c in protocol.rewards}
     asked = {
-        f"q{i}": Question(f"q{i}", f"Case {i}: who is right?", ("the plaintiff", "the defendant"), 0, MATERIAL * sentences)
+        f"q{i}": Question(
+            f"q{i}", f"Case {i}: who is right?", ("the plaintiff", "the defendant"), 0, MATERIAL * sentences
+        )
         for i in range(count)
     }
     return Arena("debate", protocol, asked, (constant_judge(),), rules)
