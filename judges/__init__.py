@@ -82,6 +82,7 @@ _HOME = {
     "statistics.proportions": ["RoganGladen", "clopper_pearson", "rogan_gladen"],
     "statistics.sequential": ["agreement_bounds", "drop_evidence", "first_alarm", "restarted_upper_bounds"],
     "verify.choice": ["read_choice", "verify_choice"],
+    "verify.code": ["verify_code"],
     "verify.exact": ["verify_exact"],
     "verify.math": ["verify_math"],
     "verify.json_schema": ["verify_json_schema"],

@@ -23,6 +23,8 @@ TIE = 1e-9  # probabilities closer than this are equal: averaging verdicts must 
 
 Belief = tuple[float, ...]
 Use = Literal["mean", "first", "last", "all"]
+Verifier = str
+VERIFIERS = ("exact", "numeric", "choice", "math", "code")  # `verify_…` of the package, for free answers
 
 
 def read_belief(record: Record, use: Use = "mean") -> Belief | Reading:
@@ -218,14 +220,16 @@ class Correct:
     An answer that the verifier cannot read is "not known": reward its form with the rule `format`.
 
     Attributes:
-        verifier: "exact", "numeric", "choice" (among the case's options) or "math".
+        verifier: "exact", "numeric", "choice" (among the options), "math" or "code" (the reference holds its tests).
     """
 
-    verifier: Literal["exact", "numeric", "choice", "math"] = "exact"
+    verifier: Verifier = "exact"
 
     def __post_init__(self) -> None:
-        if self.verifier not in ("exact", "numeric", "choice", "math"):
-            raise ValueError(f"verifier: expected exact, numeric, choice or math, got {self.verifier!r}")
+        if self.verifier not in VERIFIERS:
+            raise ValueError(
+                f"verifier: expected {', '.join(VERIFIERS[:-1])} or {VERIFIERS[-1]}, got {self.verifier!r}"
+            )
 
     def __call__(self, record: Record) -> Sequence[Reading]:
         """S readings."""

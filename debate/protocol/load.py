@@ -17,7 +17,6 @@ from debate.protocol.spec import (
     SIGHTS,
     TIES,
     UTILITIES,
-    VERIFIERS,
     Budgets,
     Channel,
     Criterion,
@@ -26,6 +25,7 @@ from debate.protocol.spec import (
     Role,
 )
 from debate.reader import Document, Fields, read_yaml
+from judges.criteria import VERIFIERS
 from judges.rules import RULES, make_rule
 
 CATALOGUE = Path(__file__).parent.parent / "catalogue"

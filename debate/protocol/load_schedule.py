@@ -10,7 +10,6 @@ from debate.protocol.load_text import INSTRUCTION_PLACEHOLDERS, check_sights, re
 from debate.protocol.spec import (
     CHANCE,
     KINDS,
-    VERIFIERS,
     VISIBILITIES,
     Block,
     Channel,
@@ -21,6 +20,7 @@ from debate.protocol.spec import (
     Slot,
 )
 from debate.reader import Document, Fields, Path_
+from judges.criteria import VERIFIERS
 
 THINK = Prompt("Before you speak, think about what to say. Nobody else reads this.")
 PICK = Prompt("Before you speak, choose how.")

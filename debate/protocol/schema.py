@@ -18,7 +18,6 @@ from debate.protocol.spec import (
     SIGHTS,
     TIES,
     UTILITIES,
-    VERIFIERS,
     VISIBILITIES,
     Block,
     Budgets,
@@ -29,6 +28,7 @@ from debate.protocol.spec import (
     Role,
     Slot,
 )
+from judges.criteria import VERIFIERS
 from judges.rules import RULES
 
 Schema = dict[str, Any]

@@ -20,7 +20,6 @@ ASSIGNMENTS = ("by_seat", "random", "none", "opposes")
 UTILITIES = ("zero_sum", "constant_sum", "general_sum")
 DECIDERS = ("judge", "seat", "jury", "vote", "verifier", "nobody")
 TIES = ("draw", "first", "random")
-VERIFIERS = ("exact", "numeric", "choice", "math")
 SIGHTS = ("question", "options", "material", "items", "answer", "label", "truth", "secret")
 CHANCE = "chance"  # the seat and role of chance events
 

@@ -59,7 +59,7 @@ class Decided:
         claim: the role whose claim is accepted or rejected (right: accepting a true one, rejecting a false one); ""
             where the decision is among the question's own options (right: the label).
         accept: the decision that accepts.
-        verifier: how the claim is verified where it is a free answer: "exact", "numeric", "choice" or "math".
+        verifier: how the claim is verified where it is a free answer: one of `judges.criteria.VERIFIERS`.
         timeout: what no decision pays.
     """
 

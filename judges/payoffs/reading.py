@@ -6,12 +6,11 @@ import math
 import re
 from collections.abc import Sequence
 
-from judges.criteria import FAILED, Correct
+from judges.criteria import FAILED, VERIFIERS, Correct, Verifier
 from judges.rewards import UNKNOWN, Reading
 from judges.types import Act, Record
 
-Verifier = str
-VERIFIERS = ("exact", "numeric", "choice", "math")
+__all__ = ["VERIFIERS", "Verifier"]
 
 
 def in_phase(record: Record, phase: str, seat: str | None = None) -> list[Act]:
@@ -91,7 +90,7 @@ def claim_truth(record: Record, role: str, verifier: Verifier) -> float | Readin
 
 def verified(record: Record, answer: str, verifier: Verifier) -> float | Reading:
     """1.0 where a verifier finds an answer right, 0.0 where it finds it wrong, else the reading of a rule."""
-    reading = Correct(verifier).check(answer, record)  # type: ignore[arg-type]
+    reading = Correct(verifier).check(answer, record)
     return reading.value if reading.status == "ok" else reading
 
 

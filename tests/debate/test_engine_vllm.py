@@ -127,7 +127,7 @@ training: {updates: 1, groups: 1, group_size: 2, baseline: group}
 """
     recipe = parse_recipe(parse_yaml(text, "both.yaml"), Path())
     hf, vllm = recipe.agent("one").options, recipe.agent("two").options
-    assert set(hf) - set(vllm) == {"bucket"}
+    assert set(hf) - set(vllm) == {"bucket", "fixed"}, "the shapes of its own forward passes"
     assert learner_config(vllm).loss.truncate == 2.0 and learner_config(vllm).compare
     assert learner_config(hf).loss.truncate == 0.0 and not learner_config(hf).compare
     assert AdapterEngine().joins([recipe.agent("two"), recipe.agent("three")])

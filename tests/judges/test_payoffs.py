@@ -407,7 +407,7 @@ def test_nothing_known_is_never_a_number(name, verdicts):
         ("vote_gain", {"pay": "all"}, "expected share or sign"),
         ("when_wrong", {}, "role is required"),
         ("turns", {"phase": 3}, "expected a text"),
-        ("decided", {"verifier": "guess"}, "exact, numeric, choice or math"),
+        ("decided", {"verifier": "guess"}, "exact, numeric, choice, math or code"),
         ("flaw", {"penalty": -1}, "at least 0"),
         ("improvement", {"alpha": True}, "finite number"),
         ("flip", {"change": "kept"}, "lost or gained"),
