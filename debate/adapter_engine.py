@@ -40,8 +40,8 @@ class AdapterEngine:
 
     def learner(self, policy: Policy, options: Mapping[str, Any]) -> Any:
         """A learner of one adapter."""
-        from debate.cast import learner_config
         from debate.learning.adapter_learner import AdapterLearner
+        from debate.learning.configured import learner_config
 
         if options.get("shard", 1) > 1:
             return self._sharded(options).learner(policy, learner_config(options), self.start(options))
@@ -49,7 +49,7 @@ class AdapterEngine:
 
     def joint_learner(self, agents: Mapping[str, tuple[Policy, Mapping[str, Any]]]) -> Any:
         """One learner that updates all these agents at once."""
-        from debate.cast import learner_config
+        from debate.learning.configured import learner_config
         from debate.learning.joint_learner import JointLearner
 
         taught = {n: (p, learner_config(o), self.start(o)) for n, (p, o) in agents.items()}

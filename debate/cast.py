@@ -312,6 +312,7 @@ class _Nano:
         return state_of(self._first(options))
 
     def learner(self, policy: Policy, options: Mapping[str, Any]) -> Any:
+        from debate.learning.configured import learner_config
         from debate.learning.learner import PolicyGradientLearner
 
         # Rows of a group begin alike, and what remains is short: 64 columns measured fastest.
@@ -349,35 +350,6 @@ class _Hf(AdapterEngine):
             options.get("fixed", False),
         )
         self.host = self.completer.policies
-
-
-def learner_config(options: Mapping[str, Any]) -> Any:
-    """An agent's learner settings."""
-    from dataclasses import replace
-
-    from debate.learning.learner import LearnerConfig
-    from debate.learning.losses import PRESETS
-
-    truncate = options.get("truncate", 0.0)
-    return LearnerConfig(
-        lr=options["learning_rate"],
-        clip_norm=options["max_norm"],
-        loss=replace(
-            PRESETS[options["loss"]], entropy=options["entropy"], kl=options.get("kl", 0.0), truncate=truncate
-        ),
-        compare=truncate > 0,
-        magnet_every=options.get("magnet_every", 0),
-        lookahead=options.get("lookahead", "none"),
-        spike=options.get("spike", 0.0),
-        patience=options.get("patience", 10),
-        epochs=options["epochs"],
-        temperature=options["temperature"],
-        part_rows=options.get("part_rows", 0),
-        layout=options.get("layout", "padded"),
-        layout_width=options.get("layout_width", 0),
-        bf16=options.get("bf16", False),
-        checkpointing=options.get("checkpointing", False),
-    )
 
 
 def make_engine(kind: str, model: str, options: Mapping[str, Any]) -> Any:

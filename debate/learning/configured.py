@@ -1,10 +1,16 @@
-"""From a recipe's settings to what assigns credit."""
+"""From a recipe's settings to what assigns credit, and from an agent's to how it learns."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from debate.errors import UserError
 from debate.learning.assigner import CreditAssigner
 from debate.learning.baselines import Baseline, EmaBaseline, GroupBaseline
+from debate.learning.learner_config import LearnerConfig
+from debate.learning.losses import PRESETS
 from debate.learning.plans import PlanGuide
 from debate.learning.scalarisers import (
     ChebyshevESR,
@@ -70,3 +76,27 @@ def scalariser(spec: AgentSpec) -> Combination | Utility:
         limits = tuple(Constraint(name, k, limit) for name, (k, limit) in given.constraints.items())  # type: ignore[arg-type]
         return Lagrangian(spec.weights, limits, given.rate)
     return Linear(spec.weights)
+
+
+def learner_config(options: Mapping[str, Any]) -> LearnerConfig:
+    """An agent's learner settings."""
+    truncate = options.get("truncate", 0.0)
+    return LearnerConfig(
+        lr=options["learning_rate"],
+        clip_norm=options["max_norm"],
+        loss=replace(
+            PRESETS[options["loss"]], entropy=options["entropy"], kl=options.get("kl", 0.0), truncate=truncate
+        ),
+        compare=truncate > 0,
+        magnet_every=options.get("magnet_every", 0),
+        lookahead=options.get("lookahead", "none"),
+        spike=options.get("spike", 0.0),
+        patience=options.get("patience", 10),
+        epochs=options["epochs"],
+        temperature=options["temperature"],
+        part_rows=options.get("part_rows", 0),
+        layout=options.get("layout", "padded"),
+        layout_width=options.get("layout_width", 0),
+        bf16=options.get("bf16", False),
+        checkpointing=options.get("checkpointing", False),
+    )

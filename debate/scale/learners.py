@@ -180,7 +180,7 @@ class RemoteLearner:
     @property
     def config(self) -> Any:
         """Its settings."""
-        from debate.cast import learner_config
+        from debate.learning.configured import learner_config
 
         return learner_config(self._group.options(self._name))
 

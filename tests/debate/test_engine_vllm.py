@@ -111,7 +111,8 @@ def test_settings_are_the_same_for_both_ways_of_starting() -> None:
 
 
 def test_an_agent_on_vllm_has_every_setting_of_the_same_learner_on_transformers() -> None:
-    from debate.cast import AdapterEngine, learner_config
+    from debate.adapter_engine import AdapterEngine
+    from debate.learning.configured import learner_config
     from debate.reader import parse_yaml
     from debate.recipe import parse_recipe
 

@@ -14,9 +14,9 @@ from transformers import AttentionInterface, AttentionMaskInterface, LlamaConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from debate.cast import learner_config
 from debate.errors import UserError
 from debate.learning.batch import TokenBatch, merge
+from debate.learning.configured import learner_config
 from debate.learning.layout import lay_out
 from debate.learning.learner import LearnerConfig, PolicyGradientLearner
 from debate.learning.logprobs import to_tensors, unit_logprobs
