@@ -439,7 +439,7 @@ def test_the_learner_actor_of_a_cluster_may_be_sharded(folder):
         np.testing.assert_allclose(
             actor.turn_states("ben", batch(2, 3)), plain.turn_states("ben", batch(2, 3)), atol=1e-5
         )
-        actor.load(states)
+        actor.load(states, {})
         assert actor.states()["ada"][1]["updates"] == 0 and after["ada"][1]["updates"] == 1
     finally:
         actor._joint._shards.close()
