@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -86,10 +85,7 @@ class VllmHost(AdapterEngine):
 
     def traffic(self) -> dict[str, float]:
         """What the engine counted since it started."""
-        counted = self.completer.traffic
-        return {f"engine_{name}": float(value) for name, value in asdict(counted).items()} | {
-            "engine_hit_rate": counted.hit_rate
-        }
+        return self.completer.traffic.logged()
 
     def close(self) -> None:
         """Stops vLLM and removes the adapters' folder where it was ours."""

@@ -138,6 +138,10 @@ class RolloutWorker:
                 raise WrongPolicy(f"policy {policy!r}: other weights are held under this name than asked for")
         return asyncio.run(self._cast.engine(kind, model, options).completer(requests))
 
+    def traffic(self, kind: str, model: str, options: Mapping[str, Any]) -> Any:
+        """What an engine of its own counted (`debate.engines.vllm.completer.Traffic`)."""
+        return self._cast.engine(kind, model, options).completer.traffic
+
 
 class GroupLearner:
     """The learners of agents that are trained on one device: one alone, or several over one base at once."""

@@ -37,7 +37,7 @@ class RemoteEngine:
     """Stands for an engine of the recipe; learners it makes are actors of their own."""
 
     def __init__(self, ray: Any, pool: Pool, kind: str, model: str, options: Mapping[str, Any]) -> None:
-        self._ray, self._pool, self._kind, self._model = ray, pool, kind, model
+        self._ray, self._pool, self._kind, self._model, self._options = ray, pool, kind, model, options
         self.completer = RemoteCompleter(pool, kind, model, options)
         self._small: Group | None = None
         endpoint = f"{options['url']}:" if kind == "openai" else ""
@@ -45,6 +45,14 @@ class RemoteEngine:
 
     def first_weights(self, policy: Policy, options: Mapping[str, Any]) -> None:
         """Every worker makes them itself, and the digests are compared."""
+
+    def traffic(self) -> dict[str, float]:
+        """What the vLLM of every worker that is there now counted, together; nothing for other kinds."""
+        if self._kind != "vllm":
+            return {}
+        from debate.engines.vllm.completer import Traffic
+
+        return sum(self._pool.traffic(self._kind, self._model, self._options), Traffic()).logged()
 
     def joins(self, agents: Sequence[Any]) -> bool:
         """Whether these agents are updated at once: as without Ray."""

@@ -220,11 +220,17 @@ class Pool:
         told = [(worker, worker.handle.publish.remote(policy, ref)) for worker in self._ready]
         for worker in self._starting.values():
             worker.handle.publish.remote(policy, ref)
-        for worker, answer in told:
+        self._answers(told, f"while it was given {policy}")
+
+    def _answers(self, told: Sequence[tuple[_Worker, Any]], when: str) -> list[Any]:
+        """What workers answer, each of those that are not lost meanwhile."""
+        found = []
+        for worker, ref in told:
             try:
-                self._get(answer)
+                found.append(self._get(ref))
             except self._lost_errors:
-                self._replace(worker, f"while it was given {policy}")
+                self._replace(worker, when)
+        return found
 
     def retire(self, policy: str) -> None:
         """Lets every worker drop a version."""
@@ -240,6 +246,11 @@ class Pool:
         """Policy → digest of the weights that must speak for it, for those that have weights."""
         known = {**self._first, **{policy: told for policy, (_, told) in self._published.items()}}
         return {policy: known[policy] for policy in sorted(policies) if policy in known}
+
+    def traffic(self, kind: str, model: str, options: Mapping[str, Any]) -> list[Any]:
+        """What the engine of these settings counted on each worker that is there."""
+        told = [(worker, worker.handle.traffic.remote(kind, model, options)) for worker in self._ready]
+        return self._answers(told, "when it was asked what it counted")
 
     # --- work --------------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,23 @@ def test_adapters_are_written_as_peft_does_under_names_of_their_weights(state: A
     folder.forget(one)
     assert not one.path.exists() and other.path.exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_workers_that_share_a_folder_write_the_same_adapter_at_once(state: Any, tmp_path: Path) -> None:
+    folders = [AdapterFolder(tmp_path, "tiny", SPEC) for _ in range(8)]
+    for version in range(8):
+        ready = threading.Barrier(len(folders))
+
+        def write(folder: AdapterFolder, policy: str = f"ada-v{version}", ready: threading.Barrier = ready) -> Served:
+            ready.wait()
+            return folder.write(policy, state)
+
+        with ThreadPoolExecutor(len(folders)) as pool:
+            served = list(pool.map(write, folders))
+        assert len({adapter.name for adapter in served}) == len({adapter.path for adapter in served}) == 1
+        read, _ = load_adapter(served[0].path)
+        assert all(torch.equal(read[key], value) for key, value in state.items())
+    assert len(list(tmp_path.iterdir())) == 8, "what came second is cleaned up"
 
 
 @pytest.mark.parametrize(

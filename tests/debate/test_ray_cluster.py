@@ -284,6 +284,20 @@ evaluation: {{questions: 1}}
 """
 
 
+def tiny_hf(folder, fixed, learner):
+    """A recipe of transformers agents on a tiny model, which is made here, as are its questions."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.save_pretrained(folder / "model")
+    tiny_model(len(tokenizer), context=2048).save_pretrained(folder / "model")
+    rows = [
+        {"id": f"q{i}", "question": f"Is {i} even?", "options": ["yes", "no"], "label": i % 2, "material": "abc"}
+        for i in range(40)
+    ]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    document = parse_yaml(HF.format(model=folder / "model", fixed=fixed, learner=learner), "tiny_hf.yaml")
+    return parse_recipe(document, folder)
+
+
 def answers_kept(out):
     with RunFolder.open(out).store(read_only=True) as store:
         return store.completions_cost()
@@ -292,16 +306,7 @@ def answers_kept(out):
 @pytest.mark.parametrize(("workers", "fixed", "learner"), [(1, "false", "separate"), (2, "true", "joint")])
 def test_transformers_agents_are_bitwise_those_of_a_run_without_ray(cluster, tmp_path, workers, fixed, learner):
     """With one worker batches are the same; with several, where their shapes do not depend on what else is asked."""
-    tokenizer = tiny_tokenizer()
-    tokenizer.save_pretrained(tmp_path / "model")
-    tiny_model(len(tokenizer), context=2048).save_pretrained(tmp_path / "model")
-    rows = [
-        {"id": f"q{i}", "question": f"Is {i} even?", "options": ["yes", "no"], "label": i % 2, "material": "abc"}
-        for i in range(40)
-    ]
-    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    document = parse_yaml(HF.format(model=tmp_path / "model", fixed=fixed, learner=learner), "tiny_hf.yaml")
-    recipe = parse_recipe(document, tmp_path)
+    recipe = tiny_hf(tmp_path, fixed, learner)
     train(recipe, tmp_path / "plain")
     node = cluster.add_node(num_cpus=3)
     hearing = Hearing(lambda: frozen_then_killed(on_node(node, "RolloutWorker")[:1]))
@@ -309,6 +314,24 @@ def test_transformers_agents_are_bitwise_those_of_a_run_without_ray(cluster, tmp
     assert "matches in flight, which are played again" in hearing.told
     assert contents(tmp_path / "ray") == contents(tmp_path / "plain")
     assert answers_kept(tmp_path / "ray") == answers_kept(tmp_path / "plain")
+
+
+def test_a_sharded_learner_is_killed_at_work_and_its_processes_end_with_it(cluster, tmp_path):
+    recipe = tiny_hf(tmp_path, "false", "joint, shard: 2")
+    train(recipe, tmp_path / "plain")
+    node, ranks = cluster.add_node(num_cpus=3), {}
+    title = "\0".join([sys.executable, "-m", "debate.sharding.rank"])
+
+    def kill():
+        (learner,) = on_node(node, "GroupLearner")
+        ranks.update({pid: parent for pid, parent in processes(title).items() if parent == learner})
+        frozen_then_killed([learner])
+
+    hearing = Hearing(kill)
+    train(recipe, tmp_path / "ray", progress=hearing, scale=ScaleSpec(cluster.address, 1))
+    assert len(ranks) == 2 and not set(ranks) & set(processes(title))
+    assert "learner of ada, ben was lost" in hearing.told and "is done again" in hearing.told
+    assert contents(tmp_path / "ray") == contents(tmp_path / "plain")
 
 
 def test_actors_land_where_gpus_are_said_to_be_and_only_the_weights_asked_for_speak(cluster, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from debate.engines.adapters import AdapterSpec, save_adapter
 from debate.errors import UserError
@@ -115,9 +116,14 @@ class AdapterFolder:
         name = f"{policy}.{digest(state, self.spec)}"
         place = self.root / name
         if not place.is_dir():
-            made = self.root / f".{name}.{os.getpid()}"
+            made = self.root / f".{name}.{uuid4().hex}"
             save_adapter(made, state, self.spec, self.base)
-            os.replace(made, place)
+            try:
+                os.replace(made, place)
+            except OSError:  # others that serve from this folder (workers of one run) may have written it meanwhile
+                if not place.is_dir():
+                    raise
+                shutil.rmtree(made)
         self._count += 1
         size = sum(file.stat().st_size for file in place.glob("*.safetensors"))
         return Served(policy, name, place, self._count, size)

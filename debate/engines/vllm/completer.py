@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -52,6 +52,15 @@ class Traffic:
     def hit_rate(self) -> float:
         """Share of prompt ids that the prefix cache held; NaN before anything was read."""
         return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else float("nan")
+
+    def __add__(self, other: Traffic) -> Traffic:
+        """What went through two engines."""
+        return Traffic(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def logged(self) -> dict[str, float]:
+        """As a run's log has it."""
+        counted = {f"engine_{name}": float(value) for name, value in asdict(self).items()}
+        return counted | {"engine_hit_rate": self.hit_rate}
 
 
 @dataclass(slots=True)
