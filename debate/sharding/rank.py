@@ -185,8 +185,8 @@ def _end_with_standard_input(folder: str) -> None:
     """Ends this process, whatever it is doing, when the one that started it is gone."""
     while os.read(0, 1024):
         pass
-    shutil.rmtree(folder, ignore_errors=True)  # nobody else is left to do it
-    os._exit(1)
+    shutil.rmtree(folder, ignore_errors=True)  # nobody else may be left to do it
+    os._exit(1)  # at once: a process group that others have left may wait for them
 
 
 def _told(error: Exception) -> tuple[str, str, str, bool]:
@@ -200,15 +200,19 @@ def main() -> None:
     """Answers until nobody asks any more."""
     asked = Connection(int(sys.argv[1]))
     rank: Any = None
+    watching: threading.Thread | None = None
     while True:
         try:
             method, arguments = asked.recv()
         except (EOFError, OSError):
-            os._exit(0)  # at once: a process group that others have left may wait for them
+            if watching is not None:
+                watching.join()  # standard input closes too; to end before would leave the folder half removed
+            os._exit(0)
         try:
             if rank is None:
                 _, _, folder = arguments
-                threading.Thread(target=_end_with_standard_input, args=(folder,), daemon=True).start()
+                watching = threading.Thread(target=_end_with_standard_input, args=(folder,), daemon=True)
+                watching.start()
                 rank = Rank(arguments[0], arguments[1], os.path.join(folder, "store"))
                 arguments = ()
             answer: tuple[bool, Any] = True, getattr(rank, method)(*arguments)
