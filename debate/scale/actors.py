@@ -142,6 +142,10 @@ class RolloutWorker:
         """What an engine of its own counted (`debate.engines.vllm.completer.Traffic`)."""
         return self._cast.engine(kind, model, options).completer.traffic
 
+    def close(self) -> None:
+        """Ends processes and removes files of the engines' own."""
+        self._cast.close()
+
 
 class GroupLearner:
     """The learners of agents that are trained on one device: one alone, or several over one base at once."""

@@ -20,6 +20,7 @@ from debate.transcript import Episode, Match
 if TYPE_CHECKING:
     from debate.scale.learners import Group
 
+CLOSING = 30.0  # seconds that workers have to end their engines; vLLM takes five
 TRIES = 4  # of the same matches, before it must be they that kill workers
 
 
@@ -27,6 +28,7 @@ TRIES = 4  # of the same matches, before it must be they that kill workers
 class _Worker:
     number: int
     handle: Any
+    asked: Any = None  # what it was asked last
 
 
 @dataclass
@@ -128,6 +130,10 @@ class Pool:
         """Ends every actor; what is asked next starts them again, as they were."""
         for group in self.groups:
             group.stop()
+        idle = [one for one in self._ready if one.asked is None or self._ray.wait([one.asked], timeout=0)[0]]
+        closing = [worker.handle.close.remote() for worker in idle]  # who is interrupted at work would not hear of it
+        if closing:
+            self._ray.wait(closing, num_returns=len(closing), timeout=CLOSING)
         for worker in [*self._ready, *self._starting.values()]:
             self._ray.kill(worker.handle)
         if self._clerk is not None:
@@ -261,7 +267,8 @@ class Pool:
             wanted = self.wanted({request.policy for request in requests})
             worker = self._ready[0]
             try:
-                return self._get(worker.handle.complete.remote(kind, model, options, wanted, requests))
+                worker.asked = worker.handle.complete.remote(kind, model, options, wanted, requests)
+                return self._get(worker.asked)
             except self._again_errors:
                 self._replace(worker, "while it answered requests, which are asked again")
         raise Failed(f"--ray: {TRIES} workers were lost over the same requests; --resume goes on from here")
@@ -286,7 +293,8 @@ class Pool:
             for worker in [one for one in self._ready if one.number not in busy]:
                 if waiting:
                     chunk = waiting.popleft()
-                    flying[worker.handle.play.remote(arena, chunk.matches, wanted, dress, seed)] = worker, chunk
+                    worker.asked = worker.handle.play.remote(arena, chunk.matches, wanted, dress, seed)
+                    flying[worker.asked] = worker, chunk
             ref = self._wait([*flying, *self._starting])
             if ref in self._starting:
                 self._arrive(ref)

@@ -98,7 +98,11 @@ def on_ray(
         return
     learners = {name for arena in recipe.arenas for name in recipe.learners(arena).values()}
     with connected(scale, len(learners)) as ray:
-        yield _run(ray, scale, recipe, questions, progress)
+        run = _run(ray, scale, recipe, questions, progress)
+        try:
+            yield run
+        finally:
+            run.pool.rest()
 
 
 def _run(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -102,6 +103,7 @@ def test_adapters_reach_vllm_on_a_worker_and_on_the_one_that_takes_its_place(tmp
     recipe = parse_recipe(parse_yaml(RECIPE, "vllm.yaml"), tmp_path)
     own = AdapterPolicies(load_base(MODEL)[0], AdapterSpec(rank=8, alpha=16.0))
     told, killed = Telling(), []
+    folders = set(Path(tempfile.gettempdir()).glob("debate-vllm-*"))
     with open_session(recipe, tmp_path / "run", progress=told, scale=ScaleSpec("local", 1)) as session:
         engine: Any = session.cast.engine("vllm", MODEL, recipe.agent("ada").options).completer
 
@@ -137,6 +139,7 @@ def test_adapters_reach_vllm_on_a_worker_and_on_the_one_that_takes_its_place(tmp
             assert max(abs(a - b) for a, b in zip(before[0], scores, strict=True)) > 1e-2
         here = [*running("ray::RolloutWorker"), *running("VLLM::EngineCore")]
     assert here and gone(here), "nothing is left when the run is over"
+    assert len(set(Path(tempfile.gettempdir()).glob("debate-vllm-*")) - folders) == 1, "but what the killed one wrote"
 
 
 def scored(own: AdapterPolicies, policy: str) -> list[float]:
