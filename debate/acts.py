@@ -7,8 +7,10 @@ from judges.types import Act
 
 
 def acts_of(state: State) -> tuple[Act, ...]:
-    """The acts of a match so far, in order."""
+    """The acts of a match so far, in order; what only led to a speech is none."""
+    slots = state.setup.protocol.slots
     return tuple(
         Act(e.seat, e.role, e.phase, e.kind, e.text, e.option, e.probabilities, e.visibility == "public")
         for e in state.events
+        if not slots[e.where].aside
     )

@@ -66,7 +66,7 @@ def stages(recipe: Recipe) -> Iterator[tuple[str, ArenaSpec, int]]:
 def forks(recipe: Recipe, arena: ArenaSpec) -> int:
     """At most so many times a match is played on from one of its turns; each such match is counted as a whole one."""
     credit = recipe.training.credit
-    turns = Counter(seat for slot in arena.protocol.longest() for seat in slot.seats)
+    turns = Counter(seat for slot in arena.protocol.longest() if not slot.says for seat in slot.seats)
     chosen = sum(min(turns[seat], credit.turns or turns[seat]) for seat in recipe.learners(arena))
     return chosen * (credit.candidates - 1)
 
@@ -78,7 +78,7 @@ def per_match(recipe: Recipe, arena: ArenaSpec) -> tuple[int, int]:
         models = any(recipe.agent(name).speaks for name in arena.seats.values())
         return (arena.protocol.longest_game,) * 2 if models else (0, 0)
     for slot in arena.protocol.longest():
-        for seat in slot.seats if slot.kind != "chance" else ():
+        for seat in slot.seats if slot.kind != "chance" and not slot.says else ():
             agent = recipe.agent(arena.seats[seat])
             if agent.speaks:
                 calls += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from debate.agents.scripted import random_legal
+from debate.protocol.drafting import TEXTS, preparing
 from debate.protocol.kernel import Move, State, choices
 from debate.questions import Question, question_from
 from debate.reader import read_yaml
@@ -37,18 +38,18 @@ class Example:
         slot = state.current
         assert slot is not None
         role = state.setup.protocol.role_of(seat).name
-        given = next(
-            (
-                said[slot.phase]
-                for said in (*(self.says.get(who, {}) for who in (seat, role)), self.phases)
-                if slot.phase in said
-            ),
-            None,
-        )
+        # A draft is a version of what is said: by default one of the texts that are listed for the speech.
+        drafts = slot.step is not None and slot.step.part in TEXTS
+        names = (slot.phase, slot.speech) if drafts else (slot.phase,)
+        listed = (*(self.says.get(who, {}) for who in (seat, role)), self.phases)
+        given = next((said[name] for name in names for said in listed if name in said), None)
         if given is None:
             return random_legal(state, seat, seed)
         texts = given if isinstance(given, list) else [given]
-        told = sum(event.seat == seat and event.phase == slot.phase for event in state.events)
+        told = sum(event.seat == seat and event.phase == slot.speech for event in state.events)
+        told += sum(
+            event.seat == seat and event.phase == slot.phase for event in preparing(state.setup.protocol, state.events)
+        )
         text, offered = texts[min(told, len(texts) - 1)], choices(state)
         if not offered:
             return Move(str(text))

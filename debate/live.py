@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from debate.agents.agent import Ask, Reply, Speaker
+from debate.protocol.drafting import shown
 from debate.protocol.kernel import State, sees
 from debate.render import printable
 from debate.views import Style
@@ -116,6 +117,8 @@ class Screen:
         decision = self.protocol.decision
         public = event.visibility == "public" and event.channel in decision.channels and event.kind != "decision"
         readers = [*others, *(["the judge"] if public and decision.by == "judge" else [])]
+        if self.protocol.slots[event.where].aside:
+            return "on the way to a speech: nobody, not even itself later"
         if event.visibility == "ephemeral":
             return "a scratchpad: nobody, not even itself later"
         return f"seen by {', '.join(readers)}" if readers else "private: seen by nobody else"
@@ -162,7 +165,13 @@ class Watched:
 
 
 def _short(ask: Ask) -> Ask:
-    """The ask with the opening, where it is the first, and what is asked for now: speeches are on the screen."""
+    """The ask with the opening, where it is the first, and what is asked for now: speeches are on the screen.
+
+    Drafts and critiques to work on are not; those to pick from are listed as choices anyway.
+    """
     first = not any(message.role == "assistant" for message in ask.messages)
     opening = [m for m in ask.messages if m.role == "system"] if first else []
-    return replace(ask, messages=(*opening, ask.messages[-1]))
+    slot = ask.state.current
+    assert slot is not None
+    drafts = shown(ask.state.setup.protocol, ask.state.events, slot, ask.seat) if slot.kind != "choice" else ()
+    return replace(ask, messages=(*opening, *ask.messages[-1 - len(drafts) :]))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from debate.agents.agent import Agent, Ask, Reply
 from debate.errors import UserError
 from debate.protocol.decide import seat_verdicts
+from debate.protocol.drafting import outcome
 from debate.protocol.kernel import (
     Move,
     Setup,
@@ -182,6 +183,9 @@ async def _advance(waiting: Sequence[_Live], cast: Mapping[str, Agent], seed: in
     for one in waiting:
         mine = replies.setdefault(id(one), {})
         for seat in to_move(one.state):
+            if one.state.current is not None and one.state.current.says:
+                mine[seat] = _drafted(one, seat, cast[one.match.seats[seat]])
+                continue
             left = allowance(one.state, seat)
             if left == 0:
                 mine[seat] = PASS
@@ -200,12 +204,24 @@ async def _advance(waiting: Sequence[_Live], cast: Mapping[str, Agent], seed: in
         _draw_chance(one, seed)
 
 
+def _drafted(one: _Live, seat: str, agent: Agent) -> Reply:
+    """The words that a seat drafted before, with the ids it sampled then; nobody is asked, and nothing is scored."""
+    _messages(one, seat, agent)  # its conversation goes on as if it had said them at once
+    draft = outcome(one.state.setup.protocol, one.state.events, seat)
+    if draft is None:
+        return PASS
+    turn = next(turn for turn in one.turns if (turn.slot, turn.seat) == (draft.slot, seat))
+    return Reply(draft.text, tokens=turn.tokens, stop_reason=turn.stop_reason)
+
+
 def _messages(one: _Live, seat: str, agent: Agent) -> tuple[Message, ...]:
     """The conversation a seat moves in, brought up to date; that of a copy is made for this slot only."""
     slot, style = one.state.current, agent.speaker.style
     assert slot is not None
-    if slot.recall:
-        length, told = remembered(one.state, one.marks[seat])
+    if slot.copies:
+        length, told = len(one.messages[seat]), one.told[seat]
+        if slot.recall:
+            length, told = remembered(one.state, one.marks[seat])
         return (*one.messages[seat][:length], *news(one.state, seat, told, style))
     one.messages[seat] += news(one.state, seat, one.told[seat], style)
     one.told[seat] = len(view(one.state, seat))
@@ -222,7 +238,7 @@ def _apply(one: _Live, replies: Mapping[str, Reply]) -> None:
     assert slot is not None
     for seat in slot.seats:
         reply, event = replies[seat], events.get(seat)
-        read, fresh = _row(one.rows[seat], reply, anew=bool(slot.recall))
+        read, fresh = _row(one.rows[seat], reply, anew=slot.copies)
         shown = event is not None and event.visibility == "public"
         words = event.text if event else reply.text
         one.turns.append(
@@ -231,7 +247,7 @@ def _apply(one: _Live, replies: Mapping[str, Reply]) -> None:
                 before.setup.protocol.role_of(seat).name,
                 slot.phase,
                 before.slot,
-                one.match.seats[seat],
+                "" if slot.says else one.match.seats[seat],
                 words if shown else "",
                 "" if shown else words,
                 event.quotes if event else (),

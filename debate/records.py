@@ -94,13 +94,15 @@ def measures(protocol: DebateProtocol, turns: Sequence[Turn]) -> dict[str, tuple
 
     `tokens` and `words` said, `validity` (share of picks that were legal), `format` (share of speeches that are not
     empty, ended by themselves and kept the slot's word limit); counts of `forged` marks made inert, of words `cut` off
-    and quotes in `excess` of the budget, and of speeches that were `passed` because the budget was used up.
+    and quotes in `excess` of the budget, and of speeches that were `passed` because the budget was used up. Of a speech
+    that was drafted first, only what is said in the end is counted.
     """
     columns: dict[str, list[float]] = {
         name: [] for name in ("tokens", "words", "validity", "format", "forged", "cut", "excess", "passed")
     }
+    asides = {slot.id for slot in protocol.slots if slot.aside}
     for seat in protocol.seats:
-        own = [turn for turn in turns if turn.seat == seat]
+        own = [turn for turn in turns if turn.seat == seat and turn.where not in asides]
         speeches = [turn for turn in own if turn.option is None]
         known = bool(own) and all(turn.tokens is not None for turn in own if turn.stop_reason != "budget")
         columns["tokens"].append(float(sum(len(turn.tokens or ()) for turn in own)) if known else math.nan)

@@ -62,13 +62,13 @@ class Turn:
 
     Attributes:
         seat: who moved. role: its role. phase: the slot's phase. slot: running number of the slot in the match.
-        policy: id of the policy that moved.
+        policy: id of the policy that moved; "" where nobody was asked: chance, and words that were drafted before.
         public: the words others may read (subject to channel and visibility). private: words only the author keeps.
         quotes: what code verified of it.
         option: index of the choice picked; None for a speech.
         legal: whether the pick was legal; None where the slot has no rule.
         prompt_tokens: ids the policy read since its row's last token; None where the engine hides them.
-        tokens: ids it wrote, stop token included; None where the engine returns none.
+        tokens: ids it wrote (of words drafted before: then), stop token included; None where the engine returns none.
         logprobs: their log-probabilities when sampled; of a pick, one number: its log-probability among the choices.
         choices: token ids of every choice of a pick, None where hidden or where the turn was a speech.
         probabilities: of the choices, for a decision; empty otherwise.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from debate.protocol.conditions import reference, secret
@@ -71,6 +71,18 @@ def heard(protocol: DebateProtocol, event: Event, style: Style) -> Message:
     return Message("user", f"{speaker} ({event.phase}):\n{event.text}")
 
 
+def _heard(protocol: DebateProtocol, event: Event, style: Style, numbers: Mapping[str, str]) -> Message:
+    """An event as `heard`; a draft that can be picked (text → number) under its number instead."""
+    if not numbers or not protocol.slots[event.where].aside:
+        return heard(protocol, event, style)
+    number = numbers[event.text]
+    return Message("user", f"{number}{event.text}" if style == "compact" else f"Draft {number}:\n{event.text}")
+
+
+def _picks_draft(slot: Slot) -> bool:
+    return slot.step is not None and slot.step.part == "pick"
+
+
 def own_words(protocol: DebateProtocol, event: Event) -> str:
     """What a seat's own move reads like to itself: the words, or the label that it picked."""
     if event.option is not None and isinstance(protocol.slots[event.where].choices, Drawn):
@@ -88,19 +100,24 @@ def news(state: State, seat: str, known: int, style: Style) -> tuple[Message, ..
         style: chat or compact.
 
     Returns:
-        One message for each new event of others, then what is asked for now (compact: only where the slot says it).
+        One message for each new event of others, or draft to work on, then what is asked for now (compact: only where
+        the slot says it).
     """
-    unheard = view(state, seat)[known:]
-    messages = [heard(state.setup.protocol, e, style) for e in unheard if e.seat != seat or e.recalled]
     slot = state.current
     assert slot is not None and seat in to_move(state)
+    numbers = dict(zip(choices(state), labels(state), strict=True)) if _picks_draft(slot) else {}
+    messages = [
+        _heard(state.setup.protocol, event, style, numbers)
+        for event in view(state, seat)[known:]
+        if event.seat != seat or event.recalled
+    ]
     asked = _filled(slot.instruction, state, seat, style)
     if slot.plan == "speak":
         asked = "\n".join(filter(None, (asked, _planned(state, seat, style))))
     if style == "compact":
         return (*messages, Message("user", asked)) if asked else tuple(messages)
     asked += _rules(state, slot, seat)
-    return (*messages, Message("user", asked.strip() or f"{slot.phase}:"))
+    return (*messages, Message("user", asked.strip() or f"{slot.speech}:"))
 
 
 def _planned(state: State, seat: str, style: Style) -> str:
@@ -116,7 +133,9 @@ def _rules(state: State, slot: Slot, seat: str) -> str:
     if slot.plan == "pick":
         options = state.setup.protocol.role_of(seat).options
         told += "".join(f"\n{name}: {_filled(options[name], state, seat, 'chat')}" for name in choices(state))
-    if isinstance(slot.choices, Drawn):
+    if _picks_draft(slot):
+        told += "\nPick one of the drafts by its number: " + ", ".join(labels(state))
+    elif isinstance(slot.choices, Drawn):
         told += "\nPick one of these by its number:"
         told += "".join(f"\n{label}. {text}" for label, text in zip(labels(state), choices(state), strict=True))
     elif slot.kind in ("choice", "decision"):

@@ -58,10 +58,12 @@ class ReplayingSpeaker:
 
 
 def replies(transcript: Transcript) -> list[tuple[Turn, Reply]]:
-    """Each turn of a match with the reply that made it. It costs nothing now: that was counted then."""
+    """Each turn for which somebody was asked, with the reply that made it. It costs nothing now: it did then."""
     rows: dict[str, list[int]] = {}
     found = []
     for turn in transcript.turns:
+        if not turn.policy:
+            continue
         row = rows.setdefault(turn.seat, [])
         if turn.fresh:
             row.clear()

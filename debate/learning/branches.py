@@ -15,7 +15,7 @@ from typing import Any
 
 from debate.agents.agent import Reply
 from debate.agents.replay import replies
-from debate.learning.samples import Sample, gather
+from debate.learning.samples import Sample, gather, moves_of
 from debate.preference import base_id
 from debate.recipes.learning import CreditSpec
 from debate.seeds import derive, generator
@@ -61,7 +61,7 @@ def plan_forks(episodes: Iterable[Episode], policies: Mapping[str, str], spec: C
         for seat, policy in policies.items():
             if base_id(episode.match.seats[seat]) != policy:
                 continue
-            slots = list(dict.fromkeys(turn.slot for turn in played.turns if turn.seat == seat and turn.tokens))
+            slots = list(dict.fromkeys(turn.slot for turn in moves_of(episode, seat) if turn.tokens))
             if 0 < spec.turns < len(slots):
                 rng = generator(seed, "branch", episode.match.id, seat)
                 slots = sorted(rng.choice(slots, spec.turns, replace=False).tolist())

@@ -97,8 +97,12 @@ def exclusion(episode: Episode, seat: str, policy: str) -> str | None:
 
 
 def moves_of(episode: Episode, seat: str) -> list[Turn]:
-    """The turns in which a seat did something; where its budget was used up it was not asked, so nothing is learned."""
-    return [turn for turn in episode.transcript.turns if turn.seat == seat and turn.stop_reason != "budget"]
+    """The turns in which a seat did something.
+
+    Where its budget was used up, and where it said what it had drafted before, it was not asked: nothing is learned.
+    """
+    turns = (turn for turn in episode.transcript.turns if turn.seat == seat)
+    return [turn for turn in turns if turn.policy and turn.stop_reason != "budget"]
 
 
 def samples_of(episode: Episode, seats: Mapping[str, str] | Sequence[str]) -> list[Sample]:

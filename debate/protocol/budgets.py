@@ -15,7 +15,7 @@ def allowance(state: State, seat: str) -> int | None:
     slot, budgets = state.current, state.setup.protocol.budgets
     if slot is None or slot.kind not in ("speech", "question"):
         return None
-    spoken = [e for e in state.events if e.seat == seat and e.kind in ("speech", "question")]
+    spoken = _spoken(state, seat)
     slots = state.setup.protocol.slots
     left: list[int] = []
     if budgets.tokens is not None:
@@ -25,6 +25,12 @@ def allowance(state: State, seat: str) -> int | None:
     if budgets.words is not None and not slot.think and words_left(state, seat) == 0:
         left.append(0)
     return max(0, min(left)) if left else None
+
+
+def _spoken(state: State, seat: str) -> list[Event]:
+    """A seat's words so far. Drafts, and critiques of drafts, are paid for by nobody's budget: what is said is."""
+    slots = state.setup.protocol.slots
+    return [e for e in state.events if e.seat == seat and e.option is None and not slots[e.where].aside]
 
 
 def _length(event: Event) -> int:
@@ -37,14 +43,14 @@ def words_left(state: State, seat: str) -> int | None:
     if budget is None:
         return None
     slots = state.setup.protocol.slots
-    said = (e for e in state.events if e.seat == seat and e.kind in ("speech", "question"))
-    return max(0, budget - sum(len(e.text.split()) for e in said if not slots[e.where].think))
+    said = (e for e in _spoken(state, seat) if not slots[e.where].think)
+    return max(0, budget - sum(len(e.text.split()) for e in said))
 
 
 def quotes_left(state: State, seat: str, slot: Slot) -> int | None:
     """How many quotes of a seat are verified in a slot; None where nothing limits it."""
     budget = state.setup.protocol.budgets.quotes
-    used = sum(len(e.quotes) - e.excess for e in state.events if e.seat == seat and e.option is None)
+    used = sum(len(e.quotes) - e.excess for e in _spoken(state, seat))
     limits = [n for n in (slot.quotes, None if budget is None else max(0, budget - used)) if n is not None]
     return min(limits) if limits else None
 

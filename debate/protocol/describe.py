@@ -8,6 +8,14 @@ from debate.protocol.spec import Block, Condition, DebateProtocol, Drawn, Slot
 
 _ANSWERS = {"none": "", "by_seat": "; defends an answer by its seat", "random": "; defends a drawn answer"}
 
+_PARTS = {
+    "draft": "draft",
+    "critique": "criticise a draft of {of}",
+    "refine": "write the draft again",
+    "pick": "pick a draft of {of}",
+    "say": "say what was drafted",
+}
+
 
 def describe(protocol: DebateProtocol) -> Iterator[str]:
     """Line by line, for the terminal."""
@@ -48,7 +56,9 @@ def _schedule(nodes: Sequence[Slot | Block], indent: str) -> Iterator[str]:
 def heading(block: Block) -> str:
     """How a block is played, in words."""
     parts = []
-    if block.recurse:
+    if block.said is not None:
+        parts.append(f"towards one {block.said.phase}")
+    elif block.recurse:
         parts.append(f"recurse at most {block.repeat} levels deep")
     elif block.scope:
         parts.append(f"repeat {'at most ' if block.until else ''}{block.repeat} times")
@@ -80,13 +90,16 @@ def _slot(slot: Slot) -> str:
     together = " at once, blind to each other" if len(slot.seats) > 1 else ""
     what = {"speech": "speak", "question": "ask", "choice": "pick", "decision": "decide", "chance": "draws"}[slot.kind]
     of = ""
-    if isinstance(slot.choices, Drawn):
+    if slot.step is not None:
+        what = _PARTS[slot.step.part].format(of=slot.step.of or "its own")
+    elif isinstance(slot.choices, Drawn):
         of = f" of {'the parts of' if slot.choices.source == 'parts_of' else 'what was said in'} {slot.choices.phase}"
     elif slot.kind in ("choice", "chance"):
         of = f" of {slot.choices if isinstance(slot.choices, str) else ', '.join(slot.choices)}"
     if isinstance(slot.probabilities, str):
         of += f" (the probability of the first was picked in {slot.probabilities})"
     hidden = {"public": "", "private": " (kept private)", "ephemeral": " (scratchpad)"}[slot.visibility]
+    hidden = " (unsaid)" if slot.aside else hidden
     limits = "".join(f", at most {n} {unit}" for n, unit in ((slot.words, "words"), (slot.tokens, "tokens")) if n)
     where = "" if slot.channel == "public" else f" on channel {slot.channel}"
     marks = [

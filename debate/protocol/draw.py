@@ -11,6 +11,7 @@ from debate.protocol.lanes import JUDGE, Column, Span, columns, lanes, spans
 from debate.protocol.spec import DebateProtocol
 
 _PUBLIC, _HIDDEN, _CHANCE, _DECISION = "#2b6cb0", "#8a8f98", "#b7791f", "#6b46c1"
+_UNSAID = "#4a8a7b"
 _CHANNELS = ("#c05621", "#2f855a", "#b83280", "#0987a0", "#975a16")
 _INK, _PALE, _GRID = "#1a202c", "#f1f4f8", "#d5dbe3"
 _WIDTH, _LANE = 1.5, 0.72  # inches of a slot, of a lane
@@ -141,7 +142,7 @@ class _Picture:
     def colour(self, column: Column) -> str:
         slot = column.slot
         if slot.visibility != "public":
-            return _HIDDEN
+            return _UNSAID if slot.aside else _HIDDEN
         if slot.channel == "public" and slot.kind in ("chance", "decision"):
             return _CHANCE if slot.kind == "chance" else _DECISION
         return self.colours[slot.channel]
@@ -154,8 +155,9 @@ class _Picture:
         x, y = 0.2, 0.42
         for colour, meaning in meanings.items():
             x, y = self.room(x, y, meaning)
-            face = "white" if colour == _HIDDEN else colour
-            self.box(x, y - 0.07, x + 0.22, y + 0.07, face, colour, "--" if colour == _HIDDEN else "-", 5)
+            hidden = colour in (_HIDDEN, _UNSAID)
+            face, line = ("white", "--") if hidden else (colour, "-")
+            self.box(x, y - 0.07, x + 0.22, y + 0.07, face, colour, line, 5)
             self.axes.text(x + 0.3, y, meaning, fontsize=7.5, va="center", color=_INK)
             x += 0.5 + 0.072 * len(meaning)
         reads = "reads it when the slot is over"
@@ -171,7 +173,7 @@ class _Picture:
     def meaning(self, column: Column) -> str:
         slot = column.slot
         if slot.visibility != "public":
-            return "nobody else sees it"
+            return "unsaid, on the way to a speech" if slot.aside else "nobody else sees it"
         if slot.channel != "public":
             return f"channel {slot.channel}"
         return {"chance": "drawn at random", "decision": "decision"}.get(slot.kind, "public")

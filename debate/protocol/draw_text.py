@@ -27,6 +27,7 @@ def draw_text(protocol: DebateProtocol) -> Iterator[str]:
             yield f"    {'  ' * block.depth}┌ {block.text}"
         cells = "  ".join(_MARKS[mark].center(len(name)) for mark, name in zip(column.marks, names, strict=True))
         hidden = {"public": "", "private": "kept private", "ephemeral": "scratchpad"}[slot.visibility]
+        hidden = "unsaid" if slot.aside else hidden
         where = "" if slot.channel == "public" or slot.visibility != "public" else f"on {slot.channel}"
         notes = "; ".join(filter(None, (where, hidden, column.note)))
         yield f"{slot.id:>3} {what[slot.id]:<{width}}  {cells}   {notes}".rstrip()

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from debate.protocol.budgets import allowance, most_words, quotes_left
 from debate.protocol.conditions import latest
+from debate.protocol.drafting import outcome
 from debate.protocol.events import Event, Move, Setup
 from debate.protocol.knowledge import answers, claim, finals, names, recall_end, released, sees, view
-from debate.protocol.spec import CHANCE, Drawn
+from debate.protocol.position import Cursor
+from debate.protocol.spec import CHANCE, Drawn, Slot
 from debate.protocol.speech import clean, cut, quotes_of
 from debate.protocol.state import State, next_cursor, offered
 from judges.types import Quote
@@ -105,7 +108,7 @@ def probabilities(state: State) -> tuple[float, ...]:
 
 
 def step(state: State, moves: Mapping[str, Move]) -> State:
-    """Plays the current slot with the moves of all its seats.
+    """Plays the current slot with the moves of all its seats; where words were drafted before, these are said.
 
     Raises:
         ValueError: the match is over, a seat's move is missing or superfluous, or a pick is out of range.
@@ -120,6 +123,9 @@ def step(state: State, moves: Mapping[str, Move]) -> State:
     left = hidden(state) if slot.reveal else Counter()
     events = []
     for seat in slot.seats:
+        if slot.says:
+            events.append(_said(state, slot, state.cursor, seat))
+            continue
         move = moves[seat]
         fair, lost, forged, excess = None, 0, 0, 0
         quotes: tuple[Quote, ...] = ()
@@ -153,7 +159,7 @@ def step(state: State, moves: Mapping[str, Move]) -> State:
                 move.probabilities,
                 slot.id,
                 state.cursor,
-                bool(slot.recall),
+                slot.copies,
                 move.passed,
                 move.tokens,
                 lost,
@@ -163,3 +169,15 @@ def step(state: State, moves: Mapping[str, Move]) -> State:
         )
     now = (*state.events, *events)
     return State(state.setup, state.slot + 1, now, next_cursor(state.setup, now, state.cursor))
+
+
+def _said(state: State, slot: Slot, cursor: Cursor, seat: str) -> Event:
+    """What a seat drafted before, said now: as it was cleaned, cut and looked up then."""
+    protocol = state.setup.protocol
+    draft = outcome(protocol, state.events, seat)
+    role = protocol.role_of(seat).name
+    event = Event(state.slot, seat, role, slot.phase, slot.kind, slot.channel, slot.visibility, "")
+    if draft is None:
+        return replace(event, where=slot.id, cursor=cursor, passed=True)
+    counted = {name: getattr(draft, name) for name in ("text", "quotes", "tokens", "cut", "forged", "excess")}
+    return replace(event, where=slot.id, cursor=cursor, **counted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from debate.protocol.drafting import shown
 from debate.protocol.events import Event, Setup
 from debate.protocol.position import recursion, same_block
 from debate.protocol.spec import CHANCE, DebateProtocol, Drawn
@@ -25,12 +26,15 @@ def view(state: State, seat: str) -> tuple[Event, ...]:
     """All a seat knows of what happened, in order; it only ever grows at its end.
 
     In a slot with `recall` the seat to move is a copy of itself, and this is what the copy knows: what the seat knew
-    when the phase was over, and the query: what it was told in the slot before this one.
+    when the phase was over, and the query: what it was told in the slot before this one. In a step towards a speech it
+    is a copy too, which is shown the drafts and critiques that it works on.
     """
     slot = state.current
     known = tuple(event for event in state.events if sees(state, seat, event))
-    if slot is None or not slot.recall or seat not in slot.seats:
+    if slot is None or not slot.copies or seat not in slot.seats:
         return known
+    if slot.aside:
+        return (*known, *shown(state.setup.protocol, state.events, slot, seat))
     end = recall_end(state)
     query = [e for e in known if e.slot == state.slot - 1 and e.slot > end and e.seat != seat]
     return (*(event for event in known if event.slot <= end), *query[-1:])
@@ -46,7 +50,7 @@ def recall_end(state: State) -> int:
 def claim(state: State) -> str:
     """What is argued about: the text picked in the last pass of the recursion, else in the last pick; the question."""
     slots, cursor = state.setup.protocol.slots, state.cursor
-    picks = [e for e in state.events if isinstance(slots[e.where].choices, Drawn) and e.kind == "choice"]
+    picks = [e for e in state.events if isinstance(slots[e.where].choices, Drawn) and not slots[e.where].aside]
     if cursor is not None:
         depth = recursion(state.setup.protocol, cursor)
         if depth is not None:

@@ -11,6 +11,7 @@ from debate.protocol.spec import CHANCE, Block, DebateProtocol, Drawn, Slot
 
 Mark = Literal["moves", "copy", "reads", ""]
 JUDGE = "the judge"
+_STEPS = {"draft": "drafts", "critique": "criticises {} draft", "refine": "drafts again", "pick": "picks {} draft"}
 _VERBS = {"speech": "speaks", "question": "asks", "choice": "picks", "decision": "decides", "chance": "draws"}
 
 
@@ -59,6 +60,8 @@ def _mark(protocol: DebateProtocol, slot: Slot, lane: str) -> Mark:
 def _verb(slot: Slot) -> str:
     if slot.plan == "pick":
         return "plans"
+    if slot.step is not None and slot.aside:
+        return _STEPS[slot.step.part].format(f"{slot.step.of}'s" if slot.step.of else "own")
     if slot.think:
         return "thinks"
     if isinstance(slot.choices, Drawn):
@@ -80,6 +83,8 @@ def _note(slot: Slot) -> str:
         notes.append(f"remembers up to {slot.recall}")
     if slot.binds:
         notes.append("binds its answer")
+    if slot.says:
+        notes.append("as drafted")
     if slot.final:
         notes.append("final answer")
     if isinstance(slot.probabilities, str):
@@ -113,6 +118,8 @@ def _slots(block: Block) -> Iterator[Slot]:
 
 def _heading(block: Block) -> str:
     times = f"{block.repeat} levels" if block.recurse else f"×{block.repeat}" if block.scope else ""
+    if block.said is not None:
+        times = f"towards one {block.said.phase}"
     if block.until is not None:
         times = f"at most {times}, until {say(block.until)}"
     return ", ".join(filter(None, (times, f"when {say(block.when)}" if block.when is not None else "")))

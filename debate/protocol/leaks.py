@@ -22,7 +22,7 @@ from debate.protocol.kernel import (
     to_move,
     view,
 )
-from debate.protocol.spec import CHANCE, DebateProtocol
+from debate.protocol.spec import CHANCE, DebateProtocol, Slot
 from debate.questions import Question
 from debate.seeds import derive, draw, unit
 from debate.views import Style, conversation
@@ -84,6 +84,11 @@ def mark(slot: int, seat: str) -> str:
     return f"zq{slot}x{''.join(c for c in seat if c.isalnum())}z"
 
 
+def _word(event: Event) -> str:
+    """The word by which a speech is known: where it was drafted before, that of the draft."""
+    return event.text.partition("\n")[0] or mark(event.slot, event.seat)
+
+
 def allowed(state: State, seat: str, event: Event) -> bool:
     """Whether a seat may know of an event, by the protocol's slot and channel alone."""
     protocol = state.setup.protocol
@@ -101,6 +106,8 @@ def _problems(state: State) -> Iterator[str]:
         own = {(e.slot, e.seat) for e in state.events if allowed(state, seat, e)}
         if slot is not None and slot.recall and seat in slot.seats:
             own = _remembered(state, seat, own)
+        if slot is not None and seat in slot.seats:
+            own |= _worked_on(state, slot, seat)
         seen = {(e.slot, e.seat) for e in view(state, seat)}
         for number, author in sorted(seen - own):
             yield f"{seat} is shown the move of {author} in slot {number}, which it may not see"
@@ -109,15 +116,26 @@ def _problems(state: State) -> Iterator[str]:
         if seat in to_move(state):
             for style in STYLES:
                 yield from _in_messages(state, seat, own, conversation(state, seat, style))
+    for event in state.events:
+        if protocol.slots[event.where].says and not event.passed and not _drafted(state, event):
+            yield f"{event.seat} says in slot {event.slot} what it did not draft for it"
     shown = "\n".join(statement.text for statement in released(state))
     for event in state.events:
-        word = mark(event.slot, event.seat)
+        word = _word(event)
         if (
             event.kind in ("speech", "question")
             and word in shown
             and not any(_for_judge(state, holding) for holding in _holding(state, word))
         ):
             yield f"the judge is shown the speech of {event.seat} in slot {event.slot}, which is not public"
+
+
+def _drafted(state: State, said: Event) -> bool:
+    """Whether the words of a speech are those of a draft that its seat wrote since the last speech was over."""
+    slots = state.setup.protocol.slots
+    last = max((e.slot for e in state.events if e.slot < said.slot and not slots[e.where].aside), default=-1)
+    own = (e for e in state.events if last < e.slot < said.slot and e.seat == said.seat and e.option is None)
+    return any(e.text == said.text and e.phase != f"{said.phase} critique" for e in own)
 
 
 def _for_judge(state: State, event: Event) -> bool:
@@ -140,13 +158,42 @@ def _remembered(state: State, seat: str, own: set[tuple[int, str]]) -> set[tuple
     return {pair for pair in own if pair[0] <= end} | set(sorted(query, key=order.index)[-1:])
 
 
+def _worked_on(state: State, slot: Slot, seat: str) -> set[tuple[int, str]]:
+    """The drafts and critiques that the mover of a step may know, by the steps alone.
+
+    Since the last speech was over: to pick, the drafts of the seat whose speech it is, each as it was written last; to
+    criticise, the last text of that seat; to write again, the last text of its own and what was said of it since.
+    """
+    if slot.step is None or slot.step.part in ("draft", "say"):
+        return set()
+    author = slot.step.of or seat
+    texts: list[tuple[int, str] | None] = []  # of each draft, the last version; None where there is none yet
+    said: set[tuple[int, str]] = set()
+    for event in state.events:
+        step, pair = state.setup.protocol.slots[event.where].step, (event.slot, event.seat)
+        if step is None or step.part == "say":
+            texts, said = [], set()  # another speech's drafts are forgotten
+        elif step.part == "draft" and event.seat == author:
+            texts.append(None)
+        if step is None or event.passed:
+            continue
+        if step.part in ("draft", "refine") and event.seat == author:
+            texts[-1], said = pair, set()
+        elif step.part == "critique" and (step.of or event.seat) == author:
+            said.add(pair)
+    known = [pair for pair in texts if pair is not None]
+    if slot.step.part == "pick" or not known:
+        return set(known)
+    return {known[-1]} | (said if slot.step.part == "refine" else set())
+
+
 def _in_messages(state: State, seat: str, own: set[tuple[int, str]], messages: Sequence[Message]) -> Iterator[str]:
     text = "\n".join(message.text for message in messages)
     role = state.setup.protocol.role_of(seat)
     question = state.setup.question
     for event in state.events:
         if event.kind in ("speech", "question") and not event.passed:
-            word, may = mark(event.slot, event.seat), (event.slot, event.seat) in own
+            word, may = _word(event), (event.slot, event.seat) in own
             picked = any((e.slot, e.seat) in own for e in _holding(state, word))  # a pick tells what was picked
             if word in text and not may and not picked:
                 yield f"{seat} reads the words of {event.seat} in slot {event.slot}, which it may not see"
@@ -160,7 +207,7 @@ def _in_messages(state: State, seat: str, own: set[tuple[int, str]], messages: S
 
 def _growth(before: State, after: State) -> Iterator[str]:
     for seat in before.setup.protocol.seats:
-        copies = [s for s in (before.current, after.current) if s is not None and s.recall and seat in s.seats]
+        copies = [s for s in (before.current, after.current) if s is not None and s.copies and seat in s.seats]
         old, new = view(before, seat), view(after, seat)
         if not copies and new[: len(old)] != old:
             yield f"the view of {seat} changes before its end in slot {before.slot}"
@@ -171,7 +218,7 @@ def _rows(states: Sequence[State]) -> Iterator[str]:
     last: dict[tuple[str, Style], tuple[Message, ...]] = {}
     for state in states:
         slot = state.current
-        if slot is None or slot.recall or slot.kind == CHANCE:
+        if slot is None or slot.copies or slot.kind == CHANCE:
             continue
         moved = {e.seat for e in states[-1].events if e.slot == state.slot and not e.passed}
         for seat in moved:

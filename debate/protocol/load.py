@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from debate.protocol.spec import (
     Decision,
     Role,
 )
+from debate.protocol.wrappers import phases_of
 from debate.reader import Document, Fields, read_yaml
 from judges.criteria import VERIFIERS
 from judges.rules import RULES, make_rule
@@ -93,6 +95,7 @@ def parse_protocol(document: Document, parameters: Mapping[str, Any]) -> DebateP
         if role.alias in [CHANCE, *seats]:
             raise top.error("roles", f"alias {role.alias!r} of role {role.name!r} is the name of a seat")
     channels = _channels(top, roles)
+    rewards = _rewards(top, roles)
     protocol = DebateProtocol(
         name=top.take("name", str),
         title=top.take("title", str, ""),
@@ -102,12 +105,14 @@ def parse_protocol(document: Document, parameters: Mapping[str, Any]) -> DebateP
         channels=channels,
         schedule=read_schedule(top, roles, channels),
         decision=_decision(top, roles, channels),
-        rewards=_rewards(top, roles),
+        rewards=rewards,
         finite=top.take("finite", bool, False),
         parameters=values,
         budgets=_budgets(top),
     )
     top.done()
+    tied = (replace(c, turns=phases_of(protocol.slots, c.turns)) if c.turns else c for c in rewards)
+    protocol = replace(protocol, rewards=tuple(tied))
     check_references(protocol, top)
     return protocol
 

@@ -19,6 +19,7 @@ from debate.protocol.spec import (
     Role,
     Slot,
 )
+from debate.protocol.wrappers import read_wrapped
 from debate.reader import Document, Fields, Path_
 from judges.criteria import VERIFIERS
 
@@ -72,7 +73,7 @@ def _nodes(document: Document, path: Path_, names: _Names) -> tuple[Slot | Block
             items = _nodes(document, (*path, i, "slots"), names)
             block = Block(items, repeat, scope="repeat" in fields)
         else:
-            items = _slots(fields, names)
+            items = _written(fields, names)
             block = Block(items, fields.positive("repeat", 1, least=0), scope="repeat" in fields)
         if not block.items:
             raise fields.error("", "expected at least one slot")
@@ -86,15 +87,25 @@ def _nodes(document: Document, path: Path_, names: _Names) -> tuple[Slot | Block
 
 
 def _plain(block: Block) -> Slot | Block:
-    """A block of one slot that is played once is that slot."""
+    """A block of one slot that is played once is that slot; so is one of the steps towards one speech."""
     only = block.items[0]
-    if len(block.items) == 1 and isinstance(only, Slot) and block.repeat == 1 and not block.recurse:
+    if len(block.items) > 1 or block.repeat > 1 or block.recurse:
+        return block
+    if isinstance(only, Slot):
         return replace(only, when=block.when)
-    return block
+    return replace(only, when=block.when) if only.said and not block.scope else block
+
+
+def _written(fields: Fields, names: _Names) -> tuple[Slot | Block, ...]:
+    """A written slot: itself, and the steps that come before its words.
+
+    These are the pick of a plan move, private thought, and then drafts, critiques and picks of drafts.
+    """
+    *before, slot = _slots(fields, names)
+    return (*before, read_wrapped(fields, slot, names.roles))
 
 
 def _slots(fields: Fields, names: _Names) -> tuple[Slot, ...]:
-    """A written slot: one, or also the pick of a plan move and the private thought that come before its words."""
     slot = _slot(fields, names)
     before: list[Slot] = []
     options = fields.ignore("options")

@@ -99,19 +99,18 @@ def unseen(protocol: DebateProtocol) -> Iterator[str]:
         claims = any("claim" in used_in(prompt) for prompt in prompts(protocol, slot))
         if slot.recall and (isinstance(slot.choices, Drawn) or claims):
             yield f"slot {slot.id} ({slot.phase}): a copy that forgot cannot be shown what came later"
-        if isinstance(slot.choices, Drawn):
+        if isinstance(slot.choices, Drawn) and not slot.aside:  # who picks a draft is shown the drafts
             yield from _hidden_from(protocol, slot, slot.choices.phase, f"the choices come from {slot.choices.phase!r}")
         if claims:
             for pick in protocol.slots:
-                if isinstance(pick.choices, Drawn):
+                if isinstance(pick.choices, Drawn) and not pick.aside:
                     yield from _hidden_from(
                         protocol, slot, pick.phase, f"{{claim}} is what is picked in {pick.phase!r}"
                     )
     if "{claim" in protocol.decision.question:
         for pick in protocol.slots:
-            if isinstance(pick.choices, Drawn) and (
-                pick.visibility != "public" or pick.channel not in protocol.decision.channels
-            ):
+            hidden = pick.visibility != "public" or pick.channel not in protocol.decision.channels
+            if isinstance(pick.choices, Drawn) and hidden and not pick.aside:
                 yield f"decision.question: {{claim}} is what is picked in {pick.phase!r}, which the judge may not see"
 
 

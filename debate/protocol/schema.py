@@ -28,6 +28,7 @@ from debate.protocol.spec import (
     Role,
     Slot,
 )
+from debate.protocol.wrappers import BestOf, Refine
 from judges.criteria import VERIFIERS
 from judges.rules import RULES
 
@@ -39,7 +40,7 @@ FLAG: Schema = {"type": "boolean"}
 
 def protocol_schema() -> Schema:
     """The schema (draft 2020-12). `$name` may stand for any value that is no text."""
-    named = {"type": "object", "minProperties": 1}
+    named, told = {"type": "object", "minProperties": 1}, {"$ref": "#/$defs/prompt"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "debate protocol",
@@ -90,6 +91,19 @@ def protocol_schema() -> Schema:
                 of=Block,
             ),
             "slot": _slot(),
+            "best_of": _object({"n": _number(1), "by": TEXT, "instruction": told}, ["n"], of=BestOf),
+            "refine": _object(
+                {
+                    "critics": _number(1),
+                    "times": _number(),
+                    "by": _texts(),
+                    "tokens": _number(1),
+                    "words": _number(1),
+                    "instruction": told,
+                    "revision": told,
+                },
+                of=Refine,
+            ),
             "condition": _conditions(),
             "decision": _decision(),
             "criterion": {
@@ -144,12 +158,14 @@ def _slot() -> Schema:
         "binds": {"const": "answer"},
         "options": {"anyOf": [{"const": True}, _texts()]},
         "show_option": _or(FLAG),
+        "best_of": {"$ref": "#/$defs/best_of"},
+        "refine": {"$ref": "#/$defs/refine"},
         "recall": TEXT,
         "repeat": _number(),
         "when": _condition(),
         "until": _condition(),
     }
-    no_words = dict.fromkeys(("words", "quotes", "parts", "options", "think_tokens"), False)
+    no_words = dict.fromkeys(("words", "quotes", "parts", "options", "think_tokens", "best_of", "refine"), False)
     chance = {
         name: False
         for name in (
@@ -175,6 +191,7 @@ def _slot() -> Schema:
             _when_kind("choice", {"required": ["choices"], "properties": no_words}),
             _when_kind("decision", {"properties": {**no_words, "choices": False}}),
             {"if": {"required": ["until"]}, "then": {"required": ["repeat"]}},
+            {"if": {"required": ["recall"]}, "then": {"properties": {"best_of": False, "refine": False}}},
         ],
     }
 

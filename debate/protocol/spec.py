@@ -12,6 +12,7 @@ Assignment = Literal["by_seat", "random", "none", "opposes"]
 Utility = Literal["zero_sum", "constant_sum", "general_sum"]
 Decider = Literal["judge", "seat", "jury", "vote", "verifier", "nobody"]
 Ties = Literal["draw", "first", "random"]
+Part = Literal["draft", "critique", "refine", "pick", "say"]
 Test = Literal["is", "any", "agreed", "says", "verified", "played", "not", "all", "anyof"]
 
 VISIBILITIES = ("public", "private", "ephemeral")
@@ -103,6 +104,22 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What a slot does for a speech that is drafted before it is said (`debate.protocol.wrappers`).
+
+    Attributes:
+        part: `draft`, `critique`, `refine` and `pick` happen in private and are forgotten; then the seat is made to
+            `say` what they led to.
+        phase: of the speech.
+        of: the seat whose speech it is; "" = whoever moves works on its own.
+    """
+
+    part: Part
+    phase: str
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One step of the schedule. Several seats in one slot move at once, blind to each other.
 
@@ -129,6 +146,7 @@ class Slot:
         probabilities: of a chance slot's choices; or the phase whose latest pick is the probability of the first one.
         plan: of the two slots that a plan move makes: "pick" (of the option) or "speak" (by the option picked).
         think: private reasoning, counted against the budget of think tokens.
+        step: its part in a speech that is drafted first; None = the slot stands for itself.
         level: how deep in recursion; set where the slot is reached.
         id: place in the pre-order of the schedule; set by the protocol.
     """
@@ -153,8 +171,29 @@ class Slot:
     probabilities: tuple[float, ...] | str = ()
     plan: Literal["", "pick", "speak"] = ""
     think: bool = False
+    step: Step | None = None
     level: int = 0
     id: int = -1
+
+    @property
+    def aside(self) -> bool:
+        """Whether nothing of it is said: it only leads to what is. Budgets, measures and rewards pass over it."""
+        return self.step is not None and self.step.part != "say"
+
+    @property
+    def says(self) -> bool:
+        """Whether its words were drafted before, so that nobody is asked for them."""
+        return self.step is not None and self.step.part == "say"
+
+    @property
+    def copies(self) -> bool:
+        """Whether the seat moves as a copy of itself, whose conversation ends with the slot."""
+        return self.aside or bool(self.recall)
+
+    @property
+    def speech(self) -> str:
+        """The phase of the speech that a slot is about: its own, but for drafts, critiques and picks."""
+        return self.phase if self.step is None else self.step.phase
 
     @property
     def most_words(self) -> int:
@@ -181,6 +220,12 @@ class Block:
     when: Condition | None = None
     scope: bool = False
     recurse: bool = False
+
+    @property
+    def said(self) -> Slot | None:
+        """The slot that says what the block's other slots prepare; None for a block that prepares no speech."""
+        last = self.items[-1] if self.items else None
+        return last if isinstance(last, Slot) and last.says else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from debate.protocol.conditions import holds
+from debate.protocol.drafting import candidates
 from debate.protocol.events import Event, Setup
 from debate.protocol.position import START, Cursor, after, blocks, node_at, same_block, same_pass, scopes, slot_at
 from debate.protocol.spec import Block, Condition, Drawn, Slot
@@ -62,7 +63,8 @@ def _settle(setup: Setup, events: Sequence[Event], cursor: Cursor) -> Cursor | N
 def next_cursor(setup: Setup, events: Sequence[Event], cursor: Cursor) -> Cursor | None:
     """The slot to be played once the one at a cursor is over."""
     around = blocks(setup.protocol, cursor)
-    for depth in range(1, len(cursor)):
+    said = not slot_at(setup.protocol, cursor).aside  # nothing is left between a draft and its speech
+    for depth in range(1, len(cursor)) if said else ():
         until = around[depth].until
         if until is not None and holds(until, setup, _inside(until, around[depth], events, cursor, depth)):
             return _settle(setup, events, after(cursor, depth))
@@ -97,6 +99,8 @@ def offered(setup: Setup, events: Sequence[Event], slot: Slot, cursor: Cursor) -
         return setup.question.options
     if not isinstance(slot.choices, Drawn):
         return tuple(slot.choices)
+    if slot.step is not None:
+        return tuple(event.text for event in candidates(setup.protocol, events, slot.step.of))
     said = [event for event in events if event.phase == slot.choices.phase]
     for depth in scopes(setup.protocol, cursor):  # the innermost pass in which the phase was played
         here = [event for event in said if same_pass(event.cursor, cursor, depth)]

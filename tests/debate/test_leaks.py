@@ -16,6 +16,13 @@ from debate.reader import Document
 
 ROLES = ("red", "blue", "green")
 CHANNELS = ("public", "back", "side")
+WRAPPERS = [
+    {"best_of": {"n": 3}},
+    {"best_of": {"n": 2, "by": "green"}},
+    {"refine": {"critics": 2, "times": 2}},
+    {"refine": {"by": ["red", "green"]}},
+    {"best_of": {"n": 2, "by": "R1"}, "refine": {"times": 2, "by": "blue"}},
+]
 PLANS = {"cite": "Cite {claim}.", "ask": "Ask."}
 
 
@@ -59,6 +66,7 @@ def slots(draw, number):
             found["binds"] = "answer"
     else:
         found |= draw(st.sampled_from([{}, {}, {"parts": 2}, {"options": True}, {"think_tokens": 9}]))
+        found |= draw(st.sampled_from([{}, {}, *WRAPPERS]))
     if earlier and draw(st.integers(0, 3)) == 0:
         found["recall"] = draw(st.sampled_from(earlier))
     if earlier and draw(st.integers(0, 3)) == 0:
