@@ -94,15 +94,14 @@ def parser() -> argparse.ArgumentParser:
     for action, function, text in (
         ("show", _protocols_show, "who speaks when, and what is rewarded"),
         ("check", _protocols_check, "whether a file is a valid protocol, and can be meant"),
+        ("draw", _protocols_draw, "who speaks when and who sees what, as a picture"),
     ):
         sub = actions.add_parser(action, help=text)
         sub.add_argument("protocol")
+        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the protocol")
         sub.set_defaults(run=function)
-    drawing = actions.add_parser("draw", help="who speaks when and who sees what, as a picture")
-    drawing.add_argument("protocol")
-    drawing.add_argument("--out", type=Path, default=None, metavar="FILE", help="an .svg, .png or .pdf file")
-    drawing.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the protocol")
-    drawing.set_defaults(run=_protocols_draw)
+        if action == "draw":
+            sub.add_argument("--out", type=Path, default=None, metavar="FILE", help="an .svg, .png or .pdf file")
     schema = actions.add_parser("schema", help="the grammar of protocol files as a JSON Schema, for editors")
     schema.set_defaults(run=_protocols_schema)
 
@@ -342,20 +341,28 @@ def _protocols_list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _protocols_show(arguments: argparse.Namespace) -> int:
-    from debate.protocol.describe import describe
+def _protocol(arguments: argparse.Namespace) -> Any:
+    """The protocol that is named, with the parameters that are set."""
+    import yaml
+
     from debate.protocol.load import load_protocol
 
-    for line in describe(load_protocol(arguments.protocol)):
+    settings = dict(setting.partition("=")[::2] for setting in arguments.set)
+    return load_protocol(arguments.protocol, {key: yaml.safe_load(value) for key, value in settings.items()})
+
+
+def _protocols_show(arguments: argparse.Namespace) -> int:
+    from debate.protocol.describe import describe
+
+    for line in describe(_protocol(arguments)):
         print(line)
     return 0
 
 
 def _protocols_check(arguments: argparse.Namespace) -> int:
     from debate.protocol.check import check_protocol
-    from debate.protocol.load import load_protocol
 
-    protocol = load_protocol(arguments.protocol)
+    protocol = _protocol(arguments)
     findings = check_protocol(protocol)
     for finding in findings:
         print(f"{protocol.name}: {finding}")
@@ -366,12 +373,7 @@ def _protocols_check(arguments: argparse.Namespace) -> int:
 
 
 def _protocols_draw(arguments: argparse.Namespace) -> int:
-    import yaml
-
-    from debate.protocol.load import load_protocol
-
-    settings = dict(setting.partition("=")[::2] for setting in arguments.set)
-    protocol = load_protocol(arguments.protocol, {key: yaml.safe_load(value) for key, value in settings.items()})
+    protocol = _protocol(arguments)
     if arguments.out is None:
         from debate.protocol.draw_text import draw_text
 

@@ -169,7 +169,7 @@ def _short(ask: Ask) -> Ask:
 
     Drafts and critiques to work on are not; those to pick from are listed as choices anyway.
     """
-    first = not any(message.role == "assistant" for message in ask.messages)
+    first = not any(event.seat == ask.seat for event in ask.state.events)
     opening = [m for m in ask.messages if m.role == "system"] if first else []
     slot = ask.state.current
     assert slot is not None

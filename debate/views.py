@@ -73,9 +73,9 @@ def heard(protocol: DebateProtocol, event: Event, style: Style) -> Message:
 
 def _heard(protocol: DebateProtocol, event: Event, style: Style, numbers: Mapping[str, str]) -> Message:
     """An event as `heard`; a draft that can be picked (text → number) under its number instead."""
-    if not numbers or not protocol.slots[event.where].aside:
+    number = numbers.get(event.text) if protocol.slots[event.where].aside else None
+    if number is None:
         return heard(protocol, event, style)
-    number = numbers[event.text]
     return Message("user", f"{number}{event.text}" if style == "compact" else f"Draft {number}:\n{event.text}")
 
 

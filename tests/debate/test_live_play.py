@@ -173,3 +173,16 @@ def test_hostile_words_do_not_drive_the_terminal(tmp_path):
 def test_without_a_terminal_the_match_is_printed_as_text_at_its_end():
     lines = list(play_one("evidence_debate", [], "", [], "", "", "", 0))
     assert lines[0].startswith("protocol") and lines[-1].startswith("rewards")
+
+
+def test_a_person_drafts_picks_and_writes_again_what_is_said():
+    lines = (b"one draft\n", b"too short\n", b"a better draft\n", b"another draft\n", b"fine\n", b"the same draft\n")
+    typed = [*(("\n> ", line) for line in lines), ("1–2 > ", b"1\n")]
+    settings = ["--set", "best_of=2", "--set", "refine=1", "--set", "rebuttals=0"]
+    shown, code = on_a_terminal(["play", "debate_sequential", "--seat", "A=human", *settings], typed)
+    assert code == 0
+    assert "A (opening critique):\ntoo short" in shown
+    assert shown.count("You are debater A") == 1, "the opening is told once, also to copies"
+    assert "\n  1. a better draft\n  2. the same draft\n" in shown
+    said = shown.index("opening · at once\nA  seen by B, the judge\n  a better draft")
+    assert said < shown.index("what you could not see") < shown.index("B  on the way to a speech")

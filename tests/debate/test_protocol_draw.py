@@ -57,6 +57,30 @@ def test_the_chart_says_who_moves_and_who_reads():
     ]
 
 
+def test_the_steps_towards_a_speech_are_drawn_around_it(tmp_path, capsys):
+    settings = ["--set", "best_of=4", "--set", "refine=2"]
+    assert main(["protocols", "draw", "consultancy", *settings]) == 0
+    chart = capsys.readouterr().out.splitlines()
+    assert [line.rstrip() for line in chart[1:9]] == [
+        "    ┌ ×2",
+        "      ┌ towards one argument",
+        "        ┌ ×4",
+        "  0       argument draft: drafts                         ●         ·        ·       unsaid; 100 words",
+        "          ┌ ×2",
+        "  1         argument critique: criticises own draft      ●         ·        ·       unsaid; 100 words",
+        "  2         argument revision: drafts again              ●         ·        ·       unsaid; 100 words",
+        "  3     argument pick: picks consultant's draft          ●         ·        ·       unsaid",
+    ]
+    assert chart[9].endswith("●         ○        ○       as drafted; 100 words")
+    picture = draw(load_protocol("consultancy", {"best_of": 4}), tmp_path / "consultancy.svg").read_text()
+    assert "unsaid, on the way to a speech" in picture and "towards one argument" in picture
+    assert main(["protocols", "show", "consultancy", *settings]) == 0
+    shown = capsys.readouterr().out
+    assert "argument critique consultant criticise a draft of its own (unsaid)" in shown
+    assert "argument   consultant say what was drafted, at most 100 words" in shown
+    assert main(["protocols", "check", "consultancy", *settings]) == 0
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_what_is_drawn_is_what_is_played(name):
     protocol = load_protocol(name)

@@ -32,6 +32,8 @@ schedule:
   - {roles: [red, blue], phase: talk, words: {limit: 5, accept: 7}, quotes: 1, repeat: $rounds, until: {played: coin}}
   - {roles: red, phase: plan, options: true, show_option: true, think_tokens: 5, words: $words, parts: 3}
   - {roles: red, phase: copy, recall: talk, visibility: private, final: true}
+  - {roles: [red, green], phase: pitch, best_of: {n: $rounds, by: R, instruction: Pick one.}}
+  - {roles: red, phase: plea, refine: {critics: 2, times: 1, by: [green], tokens: 9, words: 5, revision: Again.}}
   - recurse:
       depth: 2
       into: [{roles: red, phase: claims, parts: 2}, {roles: green, kind: choice, choices: {parts_of: claims}}]
@@ -74,6 +76,12 @@ def test_the_schema_knows_the_whole_grammar():
         ("name: everything", "name: 3"),
         ("name: everything\n", ""),
         ("kind: choice, choices: options", "kind: choise, choices: options"),
+        ("best_of: {n: $rounds", "best_of: {m: $rounds"),
+        ("best_of: {n: $rounds", "best_of: {n: 0"),
+        ("refine: {critics: 2", "refine: {critics: many"),
+        ("refine: {critics: 2, times: 1", "refine: {critics: 2, times: -1"),
+        ("kind: decision}", "kind: decision, best_of: {n: 2}}"),
+        ("recall: talk", "recall: talk, refine: {}"),
         ("kind: choice, choices: options, binds: answer", "kind: choice"),
         ("binds: answer", "binds: it"),
         ("repeat: $rounds, ", ""),
