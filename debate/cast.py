@@ -40,6 +40,7 @@ class Cast(Mapping[str, Agent]):
         wrap: WrapCompleter | None = None,
         make: Callable[[str, str, Mapping[str, Any]], Any] | None = None,
         teach: bool = True,
+        measure: Callable[[Completer], Completer] | None = None,
     ) -> None:
         """Builds engines, first versions and learners.
 
@@ -48,6 +49,7 @@ class Cast(Mapping[str, Agent]):
             wrap: put around costly engines (completion cache); called with the completer and the engine's name.
             make: makes engines, where not `make_engine` (on Ray, they are elsewhere).
             teach: whether agents that learn get learners.
+            measure: put around every engine, inside of `wrap` (meter); around one always the same.
 
         Raises:
             UserError: a model that cannot be loaded, or a device that is not there.
@@ -55,6 +57,7 @@ class Cast(Mapping[str, Agent]):
         self._agents: dict[str, Agent] = {}
         self._wrap = wrap or (lambda completer, name: completer)
         self._make = make or make_engine
+        self._measure = measure or (lambda completer: completer)
         self._folder = recipe.folder
         self._engine_of: dict[str, Any] = {}
         self._engines: dict[tuple[str, str, str], Any] = {}
@@ -136,7 +139,8 @@ class Cast(Mapping[str, Agent]):
         from debate.agents.language import LanguageSpeaker
 
         engine = self.engine(kind, model, options)
-        completer = engine.completer if kind == "nano" else self._wrap(engine.completer, engine.name)
+        completer = self._measure(engine.completer)
+        completer = completer if kind == "nano" else self._wrap(completer, engine.name)
         style = "compact" if kind == "nano" else "chat"
         said = kind == "openai"
         new = LanguageSpeaker(completer, style, options["max_tokens"], options["temperature"], said)  # type: ignore[arg-type]
@@ -279,8 +283,7 @@ class Cast(Mapping[str, Agent]):
         self._kept.discard(policy)
 
     def _completer(self, policy: str) -> Any:
-        completer = unwrapped(self._agents[policy].speaker).completer
-        return getattr(completer, "inner", completer)
+        return unwrapped(unwrapped(self._agents[policy].speaker).completer)
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -50,8 +50,7 @@ def parser() -> argparse.ArgumentParser:
     _recipe_arguments(train)
     train.add_argument("--resume", action="store_true", help="go on with the run in the folder, or start it")
     train.add_argument("--dry-run", action="store_true", help="count matches, calls and tokens; run nothing")
-    train.add_argument("--ray", default="", metavar="ADDRESS", help="play and learn on Ray: local, auto or HOST:PORT")
-    train.add_argument("--ray-workers", type=int, default=0, help="rollout workers (default: as many as there is room)")
+    _ray_arguments(train, "play and learn")
     train.set_defaults(run=_train)
 
     for name, text in (
@@ -66,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument(
                 "--budget", action="append", default=[], metavar="NAME=VALUE", help="tokens, calls, usd or seconds"
             )
+            _ray_arguments(stage, "play and judge")
 
     solve = commands.add_parser("solve", help="solve a game: FILE.nfg, FILE.efg, payoffs.csv, a recipe or a run")
     _target_arguments(solve)
@@ -142,6 +142,13 @@ def _recipe_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=_seed, default=None, help="instead of the recipe's")
     command.add_argument("--out", type=Path, default=None, help="run folder (default runs/out/<recipe>)")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe field")
+
+
+def _ray_arguments(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("--ray", default="", metavar="ADDRESS", help=f"{what} on Ray: local, auto or HOST:PORT")
+    command.add_argument(
+        "--ray-workers", type=int, default=0, help="rollout workers (default: as many as there is room)"
+    )
 
 
 def _target_arguments(command: argparse.ArgumentParser) -> None:
@@ -222,10 +229,12 @@ def _tournament(arguments: argparse.Namespace) -> int:
         return code
     from debate.conclude import redo_tournament
     from debate.progress import progress
+    from debate.scale.cluster import scale_of
     from debate.session import open_session
 
     recipe, out = _run_of(arguments)
-    with progress() as shown, open_session(recipe, out, resume=True, progress=shown) as session:
+    scale = scale_of(getattr(arguments, "ray", ""), getattr(arguments, "ray_workers", 0))
+    with progress() as shown, open_session(recipe, out, resume=True, progress=shown, scale=scale) as session:
         summary, analysis = redo_tournament(session)
     rows = analysis.table() if analysis is not None else []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

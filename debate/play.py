@@ -7,7 +7,7 @@ randomness is named by (run seed, match, slot, seat), so the result does not dep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from debate.agents.agent import Agent, Ask, Reply
@@ -37,7 +37,7 @@ from debate.views import news, opening, own_words, remembered
 from judges.rewards import RewardRule
 from judges.types import Case, Cost, Judge, Message, Verdict
 
-__all__ = ["Arena", "ask_judge", "assign", "measures", "play", "record", "set_up", "total_cost"]
+__all__ = ["Arena", "Player", "ask_judge", "assign", "measures", "play", "record", "set_up", "total_cost"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Arena:
     rules: Mapping[str, RewardRule]
 
 
+Player = Callable[[Arena, Sequence[Match], Mapping[str, Agent], int], list[Episode]]  # `play`, here or elsewhere
 PASS = Reply(stop_reason="budget")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from debate.league.alarms import Watch
 from debate.learning.assigner import CreditAssigner
 from debate.learning.configured import credit_assigner
 from debate.logging import Sink, sinks
-from debate.play import Arena, play
+from debate.play import Arena, Player, play
 from debate.progress import Progress, Silent
 from debate.recipe import ArenaSpec, Recipe, build_arena
 from debate.recipes.engines import check_engines, untrained
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from debate.scale.cluster import ScaleSpec
     from debate.scale.run import RayRun
 
-Player = Callable[[Arena, Sequence[Match], Mapping[str, Agent], int], list[Episode]]
 CRITIC = "critic/"
 WAVE = 512  # matches in the air at once: large enough to fill batches, small enough for flat memory
 

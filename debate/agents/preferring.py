@@ -53,8 +53,8 @@ class PreferenceSpeaker:
         return replace(ask, policy=base_id(ask.policy), messages=(Message(first.role, text, first.tokens), *rest))
 
 
-def unwrapped(speaker: Any) -> Any:
-    """The speaker under its wrappers."""
-    while hasattr(speaker, "inner"):
-        speaker = speaker.inner
-    return speaker
+def unwrapped(one: Any) -> Any:
+    """The speaker, or the engine, under its wrappers."""
+    while hasattr(one, "inner"):
+        one = one.inner
+    return one

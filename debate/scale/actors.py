@@ -17,7 +17,7 @@ from debate.preference import base_id
 from debate.recipe import Recipe, build_arena
 from debate.scale.weights import Arrays, digest
 from debate.transcript import Episode, Match, Policy
-from judges.types import Completion, Request
+from judges.types import Case, Completion, Request, Verdict
 
 
 class WrongPolicy(Failed):
@@ -48,14 +48,18 @@ class RolloutWorker:
         torch.set_num_threads(threads)
         self._held: dict[str, str] = {}
         self._arenas: dict[str, Arena] = {}
+        self._meter: Any = None
 
-    def setup(self, recipe: Recipe, questions: Mapping[str, Sequence[Any]], desk: Any = None) -> dict[str, str]:
+    def setup(
+        self, recipe: Recipe, questions: Mapping[str, Sequence[Any]], desk: Any = None, metered_as: int = 0
+    ) -> dict[str, str]:
         """Builds engines, agents, judges and arenas.
 
         Args:
             recipe: the run's.
             questions: arena → its questions.
             desk: the way to the driver's store (`debate.scale.desk.Desk`), where completions are kept.
+            metered_as: its number among the workers, where the driver's meter must admit every call; else 0.
 
         Returns:
             Policy id → digest of the weights it starts with.
@@ -66,7 +70,16 @@ class RolloutWorker:
         from debate.cast import Cast
         from debate.judging import build_judges
 
-        self._cast = Cast(recipe, None if desk is None else _cached(desk), teach=False)
+        measure = None
+        if metered_as:
+            import ray
+
+            from debate.scale.reservations import DeskMeter
+            from debate.tournaments.budget import metered
+
+            self._meter = DeskMeter(ray, desk, metered_as)
+            measure = metered(self._meter)
+        self._cast = Cast(recipe, None if desk is None else _cached(desk), teach=False, measure=measure)
         for spec in recipe.arenas:
             judges = build_judges(spec, recipe, self._cast)
             self._arenas[spec.name] = build_arena(spec, questions[spec.name], judges)
@@ -123,7 +136,24 @@ class RolloutWorker:
             from debate.agents.replay import Replaying
 
             cast = Replaying(cast, dressing.replies)
-        return asyncio.run(play(self._arenas[arena], matches, cast, seed))
+        try:
+            return asyncio.run(play(self._arenas[arena], matches, cast, seed))
+        finally:
+            self._flush()
+
+    def judge(self, arena: str, place: int, number: int, cases: Sequence[Case]) -> list[Verdict]:
+        """Verdicts without a match (`debate.tournaments.baselines.ask_here`)."""
+        from debate.tournaments.baselines import ask_here
+
+        try:
+            return ask_here(self._arenas[arena], place, number, cases)
+        finally:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Waits until the driver has counted what was spent."""
+        if self._meter is not None:
+            self._meter.flush()
 
     def complete(
         self, kind: str, model: str, options: Mapping[str, Any], wanted: Mapping[str, str], requests: Sequence[Request]

@@ -1,18 +1,21 @@
 """Completions on Ray: workers ask the driver's store before they ask an engine, and tell it what an engine answered.
 
 The store has one writer, the driver, which waits for matches meanwhile. So an actor stands between: workers leave their
-questions there, the driver takes them between two results. An answer is durable before the worker goes on.
+questions there, the driver takes them between two results. An answer is durable before the worker goes on. Where a run
+has budgets, its meter stays with the driver too: workers reserve their calls on it before they make them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from debate.errors import Failed
 from debate.run.store import Store
 from debate.scale.cluster import beside_driver, lost_errors
+from debate.scale.reservations import Reservations
+from debate.tournaments.budget import LOST, Meter
 from judges.types import Completion
 
 
@@ -63,15 +66,16 @@ class DeskStore:
 
 
 class Clerk:
-    """The driver's side of a desk: takes what was asked, between two results, and answers from the store.
+    """The driver's side of a desk: takes what was asked, between two results, and answers from store and meter.
 
     Attributes:
         desk: the actor, on the driver's own node.
         asked: what comes next, to wait for.
     """
 
-    def __init__(self, ray: Any, store: Store) -> None:
+    def __init__(self, ray: Any, store: Store, meter: Meter | None = None) -> None:
         self._ray, self._store = ray, store
+        self._reservations = None if meter is None else Reservations(meter)
         self.desk = ray.remote(Desk).options(num_cpus=0, **beside_driver(ray)).remote()
         self.asked = self.desk.take.remote()
 
@@ -82,13 +86,49 @@ class Clerk:
             Failed: the desk is gone.
             StoreError: the store could not keep an answer.
         """
-        methods = {"completions": self._store.completions, "put_completions": self._store.put_completions}
+        methods: dict[str, Callable[[Any], Any]] = {
+            "completions": self._store.completions,
+            "put_completions": self._store.put_completions,
+            "settle": lambda what: self._booked().settle(*what),
+        }
         try:
             asked = self._ray.get(self.asked)
         except lost_errors(self._ray) as error:
             raise Failed("--ray: the actor that completions pass through was lost; --resume goes on") from error
-        self.desk.answer.remote({number: methods[method](what) for number, method, what in asked})
+        answers: dict[int, Any] = {}
+        for number, method, what in asked:
+            if method == "admit":  # answered when it is decided
+                self._booked().admit(number, *what)
+            else:
+                answers[number] = methods[method](what)
+        self._answer(answers)
         self.asked = self.desk.take.remote()
+
+    def lose(self, worker: int) -> None:
+        """Counts what a lost worker had under way; what it left at the desk before is heard first.
+
+        Raises:
+            Failed, StoreError: as in `serve`.
+        """
+        if self._reservations is None:
+            return
+        while self._ray.wait([self.asked], timeout=0)[0]:
+            self.serve()
+        calls, tokens = self._reservations.lose(worker)
+        if calls:
+            count = sum(1 for _ in self._store.events(LOST))
+            self._store.log(LOST, {f"{count:06d}": {"calls": calls, "tokens": tokens}})
+        self._answer({})
+
+    def _booked(self) -> Reservations:
+        assert self._reservations is not None, "only workers of a metered run reserve calls"
+        return self._reservations
+
+    def _answer(self, answers: Mapping[int, Any]) -> None:
+        """Answers, and those whose calls may now be made, or not."""
+        decided = {} if self._reservations is None else self._reservations.decide()
+        if answers or decided:
+            self.desk.answer.remote({**answers, **decided})
 
     def stop(self) -> None:
         """Ends the desk."""

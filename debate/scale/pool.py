@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from debate.errors import Failed, UserError
 from debate.progress import Progress
@@ -16,12 +16,16 @@ from debate.scale.cluster import Claim, ScaleSpec, cause_of, lost_errors, nodes,
 from debate.scale.desk import Clerk
 from debate.scale.weights import as_arrays, digest
 from debate.transcript import Episode, Match
+from judges.types import Case, Unavailable, Verdict
 
 if TYPE_CHECKING:
     from debate.scale.learners import Group
+    from debate.tournaments.budget import Meter
 
 CLOSING = 30.0  # seconds that workers have to end their engines; vLLM takes five
 TRIES = 4  # of the same matches, before it must be they that kill workers
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 
 
 @dataclass(eq=False)
@@ -32,12 +36,21 @@ class _Worker:
 
 
 @dataclass
-class _Chunk:
-    """Matches that are in flight together, and where they stand in the plan."""
+class _Chunk(Generic[Given]):
+    """Work that is in flight together, and where it stands in the plan."""
 
     start: int
-    matches: list[Match]
+    parts: list[Given]
     tries: int = 0
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a chunk is of, what is done with it, and which one it is."""
+
+    parts: str
+    done: str
+    first: str
 
 
 @dataclass
@@ -56,6 +69,7 @@ class Pool:
         spec: how many workers, how long to wait for one.
         groups: the learner actors beside them.
         store: where completions of costly engines are kept; None where workers need not ask.
+        meter: what must admit every call, where a run has budgets; it needs the store.
         counted: what was lost.
     """
 
@@ -83,6 +97,7 @@ class Pool:
         self._clerk: Clerk | None = None
         self.groups: list[Group] = []
         self.store: Store | None = None
+        self.meter: Meter | None = None
         self.counted = Counted()
 
     @property
@@ -106,7 +121,7 @@ class Pool:
             return
         self._size = room(nodes(self._ray), self._claim, {str(g): g.claim for g in self.groups}, self.spec.workers)
         if self.store is not None:
-            self._clerk = Clerk(self._ray, self.store)
+            self._clerk = Clerk(self._ray, self.store, self.meter)
         if not self._count:
             for group in sorted(self.groups, key=lambda one: -one.claim.gpus):
                 group.start()
@@ -149,7 +164,7 @@ class Pool:
         ).remote(threads())
         worker = _Worker(self._count, handle)
         desk = None if self._clerk is None else self._clerk.desk
-        self._starting[handle.setup.remote(*self._given, desk)] = worker
+        self._starting[handle.setup.remote(*self._given, desk, self._count if self.meter else 0)] = worker
         for policy, (ref, _) in self._published.items():
             handle.publish.remote(policy, ref)  # calls of one caller are done in order
 
@@ -186,6 +201,8 @@ class Pool:
         if self.counted.lost > TRIES * (self._size + 1):
             raise Failed(f"--ray: {self.counted.lost} workers were lost; the run stops, --resume goes on from here")
         self._ray.kill(worker.handle)  # harmless where it is gone; one that is only cut off must not come back
+        if self._clerk is not None:
+            self._clerk.lose(worker.number)
         self._spawn()
 
     def _wait(self, refs: Sequence[Any]) -> Any:
@@ -281,19 +298,54 @@ class Pool:
 
         Raises:
             Failed: no workers are left, or the same matches lose worker after worker.
+            Unavailable: an engine cannot be reached, or a budget is spent.
         """
         self.start()
-        size = math.ceil(len(matches) / self._size)
-        waiting = deque(_Chunk(i, list(matches[i : i + size])) for i in range(0, len(matches), size))
         wanted, dress = self.wanted(needed(matches)), self._ray.put(dressing)
-        flying: dict[Any, tuple[_Worker, _Chunk]] = {}
-        played: dict[int, list[Episode]] = {}
-        while waiting or flying:
+        return self._spread(
+            matches,
+            lambda worker, part: worker.handle.play.remote(arena, part, wanted, dress, seed),
+            _check,
+            _Words("matches", "played", f", from {matches[0].id}"),
+        )
+
+    def judge(self, arena: str, place: int, number: int, cases: Sequence[Case]) -> list[Verdict]:
+        """Verdicts of an arena's judge without a match, some on each worker (`debate.tournaments.baselines.Asker`).
+
+        Raises:
+            Failed, Unavailable: as in `play`.
+        """
+        self.start()
+        return self._spread(
+            cases,
+            lambda worker, part: worker.handle.judge.remote(arena, place, number, part),
+            lambda part, verdicts: None,
+            _Words("cases", "judged", ""),
+        )
+
+    def _spread(
+        self,
+        parts: Sequence[Given],
+        ask: Callable[[_Worker, list[Given]], Any],
+        check: Callable[[Sequence[Given], Sequence[Found]], None],
+        named: _Words,
+    ) -> list[Found]:
+        """Results of work that is cut into a run of parts for each worker, in the parts' order.
+
+        Where an engine cannot be reached or a budget is spent, nothing more is begun; what others have under way may be
+        paid for, and is waited for.
+        """
+        size = math.ceil(len(parts) / self._size)
+        waiting = deque(_Chunk(i, list(parts[i : i + size])) for i in range(0, len(parts), size))
+        flying: dict[Any, tuple[_Worker, _Chunk[Given]]] = {}
+        found: dict[int, Sequence[Found]] = {}
+        stopped: Unavailable | None = None
+        while flying or (waiting and stopped is None):
             busy = {worker.number for worker, _ in flying.values()}
             for worker in [one for one in self._ready if one.number not in busy]:
-                if waiting:
+                if waiting and stopped is None:
                     chunk = waiting.popleft()
-                    worker.asked = worker.handle.play.remote(arena, chunk.matches, wanted, dress, seed)
+                    worker.asked = ask(worker, chunk.parts)
                     flying[worker.asked] = worker, chunk
             ref = self._wait([*flying, *self._starting])
             if ref in self._starting:
@@ -301,33 +353,39 @@ class Pool:
                 continue
             worker, chunk = flying.pop(ref)
             try:
-                episodes = self._get(ref)
-                self._check(chunk, episodes)
+                results = self._get(ref)
+                check(chunk.parts, results)
             except self._again_errors as error:
-                self._again(worker, chunk, error)
+                self._again(worker, chunk, error, named)
                 waiting.appendleft(chunk)
+            except Unavailable as reason:
+                stopped = stopped or reason
             else:
-                played[chunk.start] = episodes
-        return [episode for start in sorted(played) for episode in played[start]]
+                found[chunk.start] = results
+        if stopped is not None:
+            raise stopped
+        return [one for start in sorted(found) for one in found[start]]
 
-    def _again(self, worker: _Worker, chunk: _Chunk, error: BaseException) -> None:
+    def _again(self, worker: _Worker, chunk: _Chunk[Any], error: BaseException, named: _Words) -> None:
         """Counts and tells what happened to a chunk, and replaces the worker that had it."""
+        count = len(chunk.parts)
         chunk.tries += 1
-        self.counted.again += len(chunk.matches)
+        self.counted.again += count
         if chunk.tries >= TRIES:
             raise Failed(
-                f"--ray: {chunk.tries} workers were lost over the same {len(chunk.matches)} matches, from "
-                f"{chunk.matches[0].id}: {' '.join(str(error).split())[:300]}"
+                f"--ray: {chunk.tries} workers were lost over the same {count} {named.parts}{named.first}: "
+                f"{' '.join(str(error).split())[:300]}"
             ) from error
         if isinstance(error, WrongPolicy):
-            self.counted.refused += len(chunk.matches)
+            self.counted.refused += count
             self._progress.say(f"ray: refused what worker {worker.number} has: {error}")
-        self._replace(worker, f"with {len(chunk.matches)} matches in flight, which are played again")
+        self._replace(worker, f"with {count} {named.parts} in flight, which are {named.done} again")
 
-    def _check(self, chunk: _Chunk, episodes: Sequence[Episode]) -> None:
-        """Refuses episodes of other matches or other policies than were asked for."""
-        for match, episode in zip(chunk.matches, episodes, strict=True):
-            spoke = {(t.seat, t.policy) for t in episode.transcript.turns if t.policy}
-            wrong = [f"{policy} in {seat}" for seat, policy in sorted(spoke) if match.seats.get(seat, policy) != policy]
-            if episode.match.id != match.id or wrong:
-                raise WrongPolicy(f"match {match.id}: got {episode.match.id}, {', '.join(wrong) or 'another match'}")
+
+def _check(matches: Sequence[Match], episodes: Sequence[Episode]) -> None:
+    """Refuses episodes of other matches or other policies than were asked for."""
+    for match, episode in zip(matches, episodes, strict=True):
+        spoke = {(t.seat, t.policy) for t in episode.transcript.turns if t.policy}
+        wrong = [f"{policy} in {seat}" for seat, policy in sorted(spoke) if match.seats.get(seat, policy) != policy]
+        if episode.match.id != match.id or wrong:
+            raise WrongPolicy(f"match {match.id}: got {episode.match.id}, {', '.join(wrong) or 'another match'}")

@@ -19,7 +19,9 @@ from debate.scale.actors import Dressing, needed
 from debate.scale.cluster import ScaleSpec, connected, worker_claim
 from debate.scale.engine import RemoteEngine
 from debate.scale.pool import Pool
+from debate.tournaments.budget import Meter
 from debate.transcript import Episode, Match
+from judges.types import Case, Verdict
 
 
 class RayRun:
@@ -38,10 +40,17 @@ class RayRun:
         """Stands in for `debate.play.play`: the same episodes."""
         return self.pool.play(arena.name, matches, self._dressing(cast, needed(matches)), seed)
 
-    def keep_in(self, store: Store) -> None:
-        """Lets workers keep the completions of costly engines in the run's store."""
-        if costly(self._recipe):
-            self.pool.store = store
+    def judge(self, arena: Arena, place: int, number: int, cases: Sequence[Case]) -> list[Verdict]:
+        """Stands in for `debate.tournaments.baselines.ask_here`: the same verdicts."""
+        return self.pool.judge(arena.name, place, number, cases)
+
+    def keep_in(self, store: Store, meter: Meter | None = None) -> None:
+        """Lets workers keep the completions of costly engines in the run's store, and reserve all calls on its meter.
+
+        To be said before anything is asked of the workers.
+        """
+        if meter is not None or costly(self._recipe):
+            self.pool.store, self.pool.meter = store, meter
 
     def _dressing(self, cast: Mapping[str, Agent], policies: set[str]) -> Dressing:
         from debate.agents.exploring import Exploring
@@ -76,7 +85,11 @@ def costly(recipe: Recipe) -> bool:
 
 @contextmanager
 def on_ray(
-    scale: ScaleSpec | RayRun, recipe: Recipe, questions: Mapping[str, Sequence[Any]], progress: Progress
+    scale: ScaleSpec | RayRun,
+    recipe: Recipe,
+    questions: Mapping[str, Sequence[Any]],
+    progress: Progress,
+    learns: bool = True,
 ) -> Iterator[RayRun]:
     """A run's workers and learners, for as long as the session lasts.
 
@@ -85,6 +98,7 @@ def on_ray(
         recipe: the run's; nodes need the models it names, not its data.
         questions: arena → all its questions.
         progress: told of what was lost.
+        learns: whether there will be learners beside the workers.
 
     Raises:
         UserError: as in `debate.scale.cluster.connected`; or a person plays.
@@ -96,7 +110,7 @@ def on_ray(
         with scale.within(recipe, questions, progress) as run:
             yield run
         return
-    learners = {name for arena in recipe.arenas for name in recipe.learners(arena).values()}
+    learners = {name for arena in recipe.arenas for name in recipe.learners(arena).values() if learns}
     with connected(scale, len(learners)) as ray:
         run = _run(ray, scale, recipe, questions, progress)
         try:

@@ -11,8 +11,9 @@ What must hold:
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,7 +26,7 @@ from debate.agents.agent import Agent
 from debate.agents.language import LanguageSpeaker
 from debate.engines.retrying import Backoff, RetryingCompleter
 from debate.errors import Failed
-from debate.play import Arena
+from debate.play import Arena, play
 from debate.progress import Silent
 from debate.protocol.load import load_protocol
 from debate.questions import Question
@@ -42,7 +43,7 @@ from debate.tournaments.play import play_tournament
 from debate.tournaments.results import Results
 from debate.tournaments.spec import FORMATS, Plan
 from debate.tournaments.standings import standings
-from debate.transcript import Episode, Policy
+from debate.transcript import Episode, Match, Policy
 from judges.judges.llm import LLMJudge
 from judges.rules import make_rule
 from judges.types import Completer
@@ -157,8 +158,14 @@ def one_life(kind: str, wire: Wire, guard: Guard, store: Store) -> Results:
     field, plan, arena, cast = scene(kind, CachingCompleter(guard(wire), store))
     results = Results(field, plan.criterion)
     meter = Meter(clock=lambda: 0.0)
-    play_tournament(field, plan, arena, cast, store, results, meter, Silent(), wave=8, loop_factory=VirtualLoop)
+    play_tournament(field, plan, arena, cast, store, results, meter, Silent(), wave=8, player=play_in_virtual_time)
     return results
+
+
+def play_in_virtual_time(arena: Arena, matches: Sequence[Match], cast: Mapping[str, Agent], seed: int) -> list[Episode]:
+    """Plays matches in a loop whose time passes at once."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(play(arena, matches, cast, seed))
 
 
 def scene(kind: str, completer: Completer) -> tuple[Field, Plan, Arena, dict[str, Agent]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,12 @@ from judges.judges.again import again
 from judges.types import Case, Cost, Judge, Record, Verdict
 
 _TRUTH = Truth()
+Asker = Callable[[Arena, int, int, Sequence[Case]], list[Verdict]]
+
+
+def ask_here(arena: Arena, place: int, number: int, cases: Sequence[Case]) -> list[Verdict]:
+    """Asks a judge in this process: the one at this place of the arena's panel, with the randomness of this number."""
+    return asyncio.run(_ask(again(arena.judges[place], number), cases))
 
 
 class JudgeAlone:
@@ -26,7 +32,14 @@ class JudgeAlone:
         cost: of all verdicts so far.
     """
 
-    def __init__(self, arena: Arena, field: Field, material: bool, played: NDArray[np.bool_] | None = None) -> None:
+    def __init__(
+        self,
+        arena: Arena,
+        field: Field,
+        material: bool,
+        played: NDArray[np.bool_] | None = None,
+        asker: Asker = ask_here,
+    ) -> None:
         """Nothing is asked yet, and there is nothing to ask where no judge decides.
 
         Args:
@@ -34,9 +47,10 @@ class JudgeAlone:
             field: whose questions: those with a label, and with something to read where it is to be read.
             material: expert, who reads the material, or naive.
             played: [Q] whether a question counts; None for all.
+            asker: asks a judge, in this process or on Ray.
         """
         decided = arena.protocol.decision.by == "judge" and bool(arena.judges)
-        self.arena, self.count = arena, len(field.questions)
+        self.arena, self.count, self._asker = arena, len(field.questions), asker
         asked = [
             (q, question.label, Case(question.question, question.options, (), question.material if material else ""))
             for q, question in enumerate(field.questions)
@@ -52,8 +66,8 @@ class JudgeAlone:
     def ask(self, numbers: Iterable[int]) -> None:
         """Asks every judge every question once for each number; equal numbers give equal verdicts."""
         for number in numbers:
-            for judge in self.arena.judges:
-                verdicts = asyncio.run(_ask(again(judge, number), self._cases)) if self._cases else []
+            for place in range(len(self.arena.judges)):
+                verdicts = self._asker(self.arena, place, number, self._cases) if self._cases else []
                 for panel, verdict in zip(self._panels, verdicts, strict=True):
                     panel.append(verdict)
                     self.cost += verdict.cost
@@ -85,5 +99,5 @@ def judge_alone(arena: Arena, field: Field, material: bool) -> tuple[Array | Non
     return alone.hits(), alone.cost
 
 
-async def _ask(judge: Judge, cases: list[Case]) -> list[Verdict]:
+async def _ask(judge: Judge, cases: Sequence[Case]) -> list[Verdict]:
     return list(await ask_judge(judge, cases))

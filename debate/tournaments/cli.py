@@ -8,6 +8,7 @@ from pathlib import Path
 
 from debate.errors import UserError
 from debate.reader import Document, override, read_yaml
+from debate.scale.cluster import ScaleSpec, scale_of
 from debate.tournaments.spec import budget_flags, stands_alone
 
 STOPPED = 3  # a budget is spent: everything is stored, and the run can go on
@@ -40,16 +41,17 @@ def tournament(arguments: argparse.Namespace) -> int | None:
         if getattr(arguments, "budget", []):
             raise UserError("--budget: only a tournament of its own (tournament.format) has budgets")
         return None
-    return _run(document, folder, out, resume, getattr(arguments, "budget", []))
+    scale = scale_of(getattr(arguments, "ray", ""), getattr(arguments, "ray_workers", 0))
+    return _run(document, folder, out, resume, getattr(arguments, "budget", []), scale)
 
 
-def _run(document: Document, folder: Path, out: Path, resume: bool, flags: list[str]) -> int:
+def _run(document: Document, folder: Path, out: Path, resume: bool, flags: list[str], scale: ScaleSpec | None) -> int:
     from debate.progress import progress
     from debate.tournaments.command import run_tournament
     from debate.tournaments.show import lines
 
     with progress() as shown:
-        outcome = run_tournament(document, folder, out, resume, budget_flags(flags), shown)
+        outcome = run_tournament(document, folder, out, resume, budget_flags(flags), shown, scale=scale)
     for line in lines(outcome.summary["tournament"]):
         print(line)
     print(f"report: {out / 'report.html'}")

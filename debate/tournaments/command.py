@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from debate.agents.agent import Agent
 from debate.errors import UserError
-from debate.play import Arena
+from debate.play import Arena, Player
 from debate.progress import Progress, Silent
 from debate.questions import Question
 from debate.reader import Document
@@ -17,16 +17,22 @@ from debate.recipe import ArenaSpec, Recipe, build_arena, parse_recipe
 from debate.run.folder import RunFolder
 from debate.run.store import Store
 from debate.run_questions import arena_questions, own_copy
-from debate.tournaments.budget import BudgetSpent, Meter, MeteredCompleter
+from debate.tournaments.baselines import Asker, ask_here
+from debate.tournaments.budget import BudgetSpent, Meter, metered
 from debate.tournaments.matched import Matched, match_baselines
 from debate.tournaments.pairing import Field
-from debate.tournaments.play import play_tournament, play_waves, spent_before
+from debate.tournaments.play import play_here, play_tournament, play_waves, spent_before
 from debate.tournaments.results import Results
 from debate.tournaments.spec import Plan, fixed_seats, identity, read_plan
 from debate.tournaments.standings import standings
 from debate.transcript import Episode, Match
 from games.analysis.analyse import Analysis, analyse
 from judges.types import Judge
+
+if TYPE_CHECKING:
+    from debate.cast import Cast
+    from debate.scale.cluster import ScaleSpec
+    from debate.scale.run import RayRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +43,26 @@ class Outcome:
     stopped: BudgetSpent | None
 
 
+@dataclass(frozen=True, eq=False)
+class _Means:
+    """What a tournament is played with.
+
+    Attributes:
+        cast: the agents by policy id. panels: arena → its judges.
+        store: where matches are kept. meter: the budgets.
+        uncached: policies whose completions the store does not keep.
+        player: plays matches. asker: asks a judge without a match. Both in this process, or on Ray.
+    """
+
+    cast: Cast
+    panels: Mapping[str, Sequence[Judge]]
+    store: Store
+    meter: Meter
+    uncached: Sequence[str]
+    player: Player
+    asker: Asker
+
+
 def run_tournament(
     document: Document,
     folder: Path,
@@ -45,6 +71,7 @@ def run_tournament(
     budgets: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     argv: Sequence[str] | None = None,
+    scale: ScaleSpec | None = None,
 ) -> Outcome:
     """Plays a tournament, or plays on, and writes standings, game, summary and report.
 
@@ -56,12 +83,13 @@ def run_tournament(
         budgets: in place of the recipe's, name by name; without either those of the last session hold.
         progress: where to report to.
         argv: the command line, for the manifest.
+        scale: play and judge on Ray; the results are the same.
 
     Raises:
         UserError: something about the recipe, its data, its models or the folder is wrong.
     """
     from debate.data import data_hashes
-    from debate.judging import check_judges
+    from debate.judging import build_judges, check_judges
     from debate.provenance import model_hashes
 
     # 1. What is to be played.
@@ -78,12 +106,22 @@ def run_tournament(
     hashes: dict[str, Any] = {}
     for spec in recipe.arenas:
         hashes |= {} if own_copy(out, spec.name).is_file() else data_hashes(spec.test)
-    run = RunFolder.create(out, identity(recipe.text), recipe.seed, resume, argv, model_hashes(recipe), hashes)
     progress = progress or Silent()
-    with run.store() as store:
+    everything = {recipe.main.name: questions, **{spec.name: list(field.questions) for spec, field in others}}
+    with (
+        _on_ray(scale, recipe, everything, progress) as ray,  # an address that nobody answers at leaves no folder
+        (
+            run := RunFolder.create(out, identity(recipe.text), recipe.seed, resume, argv, model_hashes(recipe), hashes)
+        ).store() as store,
         # 2. Who plays it, within which budgets.
-        meter = _meter(store, own_budgets, budgets or {})
-        cast, panels = _cast(recipe, store, meter)
+        closing(_seat(recipe, store, meter := _meter(store, own_budgets, budgets or {}), ray)) as cast,
+    ):
+        if ray is not None:
+            ray.keep_in(store, meter)
+        player, asker = (play_here, ask_here) if ray is None else (ray.play, ray.judge)
+        panels = {spec.name: build_judges(spec, recipe, cast) for spec in recipe.arenas}
+        uncached = [f"{agent.name}-v0" for agent in recipe.agents if agent.kind == "nano"]
+        means = _Means(cast, panels, store, meter, uncached, player, asker)
         arena = build_arena(recipe.main, questions, panels[recipe.main.name])
         # Before the first update nothing can be withdrawn.
         admitted = [line for spec in recipe.arenas for line in check_judges(spec, panels[spec.name], recipe, 0)[0]]
@@ -94,12 +132,23 @@ def run_tournament(
         stopped = None
         baselines: Matched | None = None
         try:
-            uncached = [f"{agent.name}-v0" for agent in recipe.agents if agent.kind == "nano"]
             sealed = f"it was judged again by {', '.join(again)}" if (again := run.manifest.get("judged_by")) else ""
-            play_tournament(field, plan, arena, cast, store, results, meter, progress, uncached=uncached, sealed=sealed)
+            play_tournament(
+                field,
+                plan,
+                arena,
+                cast,
+                store,
+                results,
+                meter,
+                progress,
+                uncached=uncached,
+                player=player,
+                sealed=sealed,
+            )
             # 4. What the judge is worth without a debate: once, and at a debate's tokens.
             if not sealed:
-                baselines = _baselines(arena, results, plan, recipe, others, panels, cast, store, meter, uncached)
+                baselines = _baselines(arena, results, plan, recipe, others, means)
         except BudgetSpent as reason:
             stopped = reason
     # 5. What came of it.
@@ -153,28 +202,26 @@ def _meter(store: Store, recipe: Mapping[str, float], given: Mapping[str, float]
     return spent_before(store, limits, time.monotonic)
 
 
-def _cast(recipe: Recipe, store: Store, meter: Meter) -> tuple[dict[str, Agent], dict[str, list[Judge]]]:
-    """The agents, and each arena's judges, every model behind the meter and costly ones behind the store of answers."""
-    from debate.agents.language import LanguageSpeaker
+def _on_ray(
+    scale: ScaleSpec | None, recipe: Recipe, questions: Mapping[str, Sequence[Question]], progress: Progress
+) -> AbstractContextManager[RayRun | None]:
+    """The tournament's workers on Ray; None where it does without."""
+    if scale is None:
+        return nullcontext()
+    from debate.scale.run import on_ray
+
+    return on_ray(scale, recipe, questions, progress, learns=False)
+
+
+def _seat(recipe: Recipe, store: Store, meter: Meter, ray: RayRun | None) -> Cast:
+    """The agents, every model behind the meter, costly ones behind the store of answers; on Ray, workers have both."""
     from debate.cast import Cast
-    from debate.judging import build_judges
     from debate.run.cache import CachingCompleter
 
-    metered: dict[int, MeteredCompleter] = {}
-
-    def measure(completer: Any) -> MeteredCompleter:
-        return metered.setdefault(id(completer), MeteredCompleter(completer, meter))
-
-    cast = Cast(replace(recipe, arenas=()), lambda inner, name: CachingCompleter(measure(inner), store, name))
-    speakers: dict[int, Any] = {}
-    agents = {}
-    for policy, agent in cast.items():
-        speaker = agent.speaker
-        if isinstance(speaker, LanguageSpeaker) and not isinstance(speaker.completer, CachingCompleter):
-            new = replace(speaker, completer=measure(speaker.completer))
-            speaker = speakers.setdefault(id(speaker), new)  # one speaker, one batch
-        agents[policy] = Agent(agent.policy, speaker)
-    return agents, {spec.name: build_judges(spec, recipe, cast) for spec in recipe.arenas}
+    alone = replace(recipe, arenas=())
+    if ray is not None:
+        return Cast(alone, make=ray.make_engine)
+    return Cast(alone, lambda inner, name: CachingCompleter(inner, store, name), measure=metered(meter))
 
 
 def _planned(field: Field, plan: Plan) -> int:
@@ -218,25 +265,23 @@ def _baselines(
     plan: Plan,
     recipe: Recipe,
     others: Sequence[tuple[ArenaSpec, Field]],
-    panels: Mapping[str, Sequence[Judge]],
-    cast: Mapping[str, Agent],
-    store: Store,
-    meter: Meter,
-    uncached: Sequence[str],
+    means: _Means,
 ) -> Matched | None:
     """The baselines; None where none are wanted, or a person would be asked again and again."""
     if not plan.baselines or any(judge.kind == "human" for spec in recipe.arenas for judge in spec.judges):
         return None
     played: list[tuple[Field, Callable[[Iterable[Match]], Iterator[Episode]]]] = []
     for spec, field in others:
-        own = build_arena(spec, field.questions, panels[spec.name])
+        own = build_arena(spec, field.questions, means.panels[spec.name])
 
         def episodes(matches: Iterable[Match], own: Arena = own, seed: int = field.seed) -> Iterator[Episode]:
-            for wave in play_waves(matches, own, cast, store, meter, seed, uncached=uncached):
+            for wave in play_waves(
+                matches, own, means.cast, means.store, means.meter, seed, uncached=means.uncached, player=means.player
+            ):
                 yield from wave
 
         played.append((field, episodes))
-    return match_baselines(arena, results, played, plan.matched)
+    return match_baselines(arena, results, played, plan.matched, means.asker)
 
 
 def summarise(

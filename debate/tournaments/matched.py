@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from debate.play import Arena
-from debate.tournaments.baselines import JudgeAlone
+from debate.tournaments.baselines import Asker, JudgeAlone, ask_here
 from debate.tournaments.clustered import Array
 from debate.tournaments.pairing import Field, assignments, profile_matches
 from debate.tournaments.results import Results, sampled_tokens
@@ -82,7 +82,13 @@ def repeats_for(debate: float, one: float, unit: int = 1) -> int:
 
 
 def repeat_alone(
-    arena: Arena, field: Field, material: bool, played: NDArray[np.bool_], debate: float, limit: int
+    arena: Arena,
+    field: Field,
+    material: bool,
+    played: NDArray[np.bool_],
+    debate: float,
+    limit: int,
+    asker: Asker = ask_here,
 ) -> Repeated | None:
     """The judge without a debate, naive or expert, at a debate's tokens.
 
@@ -93,11 +99,12 @@ def repeat_alone(
         played: [Q] the questions that were debated.
         debate: tokens of a debate.
         limit: most repeats.
+        asker: asks a judge.
 
     Returns:
         None where there is nothing to ask, or nothing was answered.
     """
-    alone = JudgeAlone(arena, field, material, played)
+    alone = JudgeAlone(arena, field, material, played, asker)
     alone.ask([0])
     once = alone.hits()
     if once is None:
@@ -176,7 +183,9 @@ def _count(table: Array, field: Field, q: int, verdicts: Sequence[Verdict]) -> N
         table[q] += (value, 1.0)
 
 
-def match_baselines(arena: Arena, results: Results, others: Iterable[tuple[Field, Play]], limit: int) -> Matched:
+def match_baselines(
+    arena: Arena, results: Results, others: Iterable[tuple[Field, Play]], limit: int, asker: Asker = ask_here
+) -> Matched:
     """Every baseline of a tournament, on the questions that were debated.
 
     Args:
@@ -184,11 +193,14 @@ def match_baselines(arena: Arena, results: Results, others: Iterable[tuple[Field
         results: of the tournament, all of it.
         others: baselines that are played, each with what plays it.
         limit: most repeats of each; under 1 they are not repeated.
+        asker: asks a judge.
     """
     debate, field = results.sampled_tokens_a_match(), results.field
     played = results.overall["truth"][:, 1] > 0
     limit = max(1, limit)
-    alone = {name: repeat_alone(arena, field, name == "expert", played, debate, limit) for name in ("naive", "expert")}
+    alone = {
+        name: repeat_alone(arena, field, name == "expert", played, debate, limit, asker) for name in ("naive", "expert")
+    }
     arenas = {own.arena: repeat_arena(own, play, played, debate, limit) for own, play in others}
     return Matched(
         debate,

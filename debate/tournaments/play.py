@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from debate.agents.agent import Agent
 from debate.errors import UserError
-from debate.play import Arena, play
+from debate.play import Arena, Player, play
 from debate.progress import Progress
 from debate.run.store import Store
 from debate.run.waves import waves
-from debate.tournaments.budget import Meter, episode_cost
+from debate.tournaments.budget import LOST, Meter, episode_cost
 from debate.tournaments.formats import rounds
 from debate.tournaments.pairing import Field
 from debate.tournaments.results import Results
 from debate.tournaments.spec import Plan
 from debate.transcript import Episode, Match
+from judges.types import Cost
 
 WAVE = 256  # matches in the air, and in one commit
+
+
+def play_here(arena: Arena, matches: Sequence[Match], cast: Mapping[str, Agent], seed: int) -> list[Episode]:
+    """Plays matches in this process."""
+    return asyncio.run(play(arena, matches, cast, seed))
 
 
 def play_tournament(
@@ -32,7 +38,7 @@ def play_tournament(
     progress: Progress,
     wave: int = WAVE,
     uncached: Iterable[str] = (),
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    player: Player = play_here,
     sealed: str = "",
 ) -> None:
     """Plays until the format's end; `results` then holds every match.
@@ -47,9 +53,9 @@ def play_tournament(
         meter: the budgets.
         progress: where to report to.
         wave: matches in the air at once.
-        loop_factory: makes the event loop; None for asyncio's own.
-        sealed: why no match may be played, only read; "" where they may.
         uncached: policies whose completions the store does not keep: what they cost is read from stored matches.
+        player: plays a wave, in this process or on Ray.
+        sealed: why no match may be played, only read; "" where they may.
 
     Raises:
         BudgetSpent: a budget is used up; everything that was acknowledged is stored.
@@ -57,9 +63,7 @@ def play_tournament(
     """
     uncached = tuple(uncached)
     for number, matches in enumerate(rounds(field, plan, results)):
-        for episodes in play_waves(
-            matches, arena, cast, store, meter, field.seed, wave, uncached, loop_factory, sealed
-        ):
+        for episodes in play_waves(matches, arena, cast, store, meter, field.seed, wave, uncached, player, sealed):
             for episode in episodes:
                 results.add(episode)
             progress.advance(len(episodes), f"round {number + 1}")
@@ -74,7 +78,7 @@ def play_waves(
     seed: int,
     wave: int = WAVE,
     uncached: Iterable[str] = (),
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    player: Player = play_here,
     sealed: str = "",
 ) -> Iterator[list[Episode]]:
     """Episodes of planned matches, wave by wave and in order; those that the store holds are not played again.
@@ -92,8 +96,8 @@ def play_waves(
         if missing:
             meter.check()
             before = meter.clock()
-            with store.unhurt(), asyncio.Runner(loop_factory=loop_factory) as runner:
-                fresh = runner.run(play(arena, missing, cast, seed))
+            with store.unhurt():
+                fresh = player(arena, missing, cast, seed)
             with store.batch():
                 store.put_many(fresh)
                 store.log("seconds", {missing[0].id: {"seconds": meter.clock() - before}})
@@ -107,6 +111,9 @@ def stored(store: Store, match_id: str) -> Episode | None:
 
 
 def spent_before(store: Store, limits: Mapping[str, float], clock: Callable[[], float]) -> Meter:
-    """A meter that knows what earlier sessions paid: their kept completions, and their seconds."""
+    """A meter that knows what earlier sessions paid: their kept completions, calls lost with workers, and seconds."""
     seconds = sum(float(row["seconds"]) for _, row in store.events("seconds"))
-    return Meter(limits, store.completions_cost(), seconds, clock)
+    cost = store.completions_cost()
+    for _, row in store.events(LOST):
+        cost += Cost(int(row["calls"]), 0, int(row["tokens"]))
+    return Meter(limits, cost, seconds, clock)
