@@ -74,12 +74,13 @@ def single_row(sample: Sample, purpose: str) -> Row:
         purpose: what needs it, for the message.
 
     Raises:
-        ValueError: the sample has several rows (an ephemeral turn, or a chat template that renders anew), or no ids.
+        ValueError: the sample has several rows (an ephemeral turn, a drafted speech, or a chat template that renders
+            anew), or no ids.
     """
     rows = sample_rows(sample)
     if len(rows) != 1:
         raise ValueError(
             f"episode {sample.episode_id!r}, seat {sample.seat!r}: {purpose} needs one growing row, got {len(rows)} "
-            "(an ephemeral turn, or a chat template that is not prefix-preserving)"
+            "(an ephemeral turn, a drafted speech, or a chat template that is not prefix-preserving)"
         )
     return rows[0]

@@ -98,7 +98,7 @@ def as_trl_rollout_func(
         raise UserError(f"protocol {spec.name} is decided by judges: give at least one")
     if any(seat in slot.seats and (slot.visibility == "ephemeral" or slot.recall) for slot in spec.slots):
         raise UserError(
-            f"seat {seat!r} of {spec.name} has ephemeral or recalled slots; "
+            f"seat {seat!r} of {spec.name} has ephemeral, drafted or recalled slots; "
             "its play is more than one row, TRL takes one"
         )
     given = rules if rules is not None else {c.name: make_rule(c.rule, **c.params) for c in spec.rewards}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from debate.protocol.drafting import shown
 from debate.protocol.events import Event
 from debate.protocol.spec import Slot
 from debate.protocol.state import State
@@ -10,11 +11,14 @@ from debate.protocol.state import State
 def allowance(state: State, seat: str) -> int | None:
     """How many tokens a seat has left for words in the current slot (0: it must pass); None where nothing limits it.
 
-    Where an engine hides tokens, words are counted in their place.
+    Where an engine hides tokens, words are counted in their place. A draft gets what its speech may use; a critique is
+    limited by its slot alone, and passed where there is no draft.
     """
     slot, budgets = state.current, state.setup.protocol.budgets
     if slot is None or slot.kind not in ("speech", "question"):
         return None
+    if slot.criticises:
+        return None if shown(state.setup.protocol, state.events, slot, seat) else 0
     spoken = _spoken(state, seat)
     slots = state.setup.protocol.slots
     left: list[int] = []
@@ -58,5 +62,5 @@ def quotes_left(state: State, seat: str, slot: Slot) -> int | None:
 def most_words(state: State, seat: str, slot: Slot) -> int | None:
     """After how many words a speech in a slot is cut; None: never."""
     limits = [slot.most_words] if slot.most_words else []
-    left = None if slot.think else words_left(state, seat)
+    left = None if slot.think or slot.criticises else words_left(state, seat)
     return min([*limits, left] if left is not None else limits, default=None)

@@ -118,7 +118,7 @@ def _problems(state: State) -> Iterator[str]:
                 yield from _in_messages(state, seat, own, conversation(state, seat, style))
     for event in state.events:
         if protocol.slots[event.where].says and not event.passed and not _drafted(state, event):
-            yield f"{event.seat} says in slot {event.slot} what it did not draft for it"
+            yield f"{event.seat} says in slot {event.slot} what was not drafted, or not picked, for it"
     shown = "\n".join(statement.text for statement in released(state))
     for event in state.events:
         word = _word(event)
@@ -131,11 +131,13 @@ def _problems(state: State) -> Iterator[str]:
 
 
 def _drafted(state: State, said: Event) -> bool:
-    """Whether the words of a speech are those of a draft that its seat wrote since the last speech was over."""
+    """Whether the words of a speech are its seat's own draft for it; where drafts were picked, the one picked."""
     slots = state.setup.protocol.slots
     last = max((e.slot for e in state.events if e.slot < said.slot and not slots[e.where].aside), default=-1)
-    own = (e for e in state.events if last < e.slot < said.slot and e.seat == said.seat and e.option is None)
-    return any(e.text == said.text and e.phase != f"{said.phase} critique" for e in own)
+    steps = [(e, slots[e.where].step) for e in state.events if last < e.slot < said.slot]
+    own = {e.text for e, step in steps if e.seat == said.seat and step and step.part in ("draft", "refine")}
+    picked = [e.text for e, step in steps if step and step.part == "pick" and step.of == said.seat]
+    return said.text in own and picked in ([], [said.text])
 
 
 def _for_judge(state: State, event: Event) -> bool:

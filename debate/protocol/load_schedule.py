@@ -89,11 +89,11 @@ def _nodes(document: Document, path: Path_, names: _Names) -> tuple[Slot | Block
 def _plain(block: Block) -> Slot | Block:
     """A block of one slot that is played once is that slot; so is one of the steps towards one speech."""
     only = block.items[0]
-    if len(block.items) > 1 or block.repeat > 1 or block.recurse:
+    if len(block.items) > 1 or block.repeat > 1 or block.recurse or (only.when and block.when):
         return block
-    if isinstance(only, Slot):
-        return replace(only, when=block.when)
-    return replace(only, when=block.when) if only.said and not block.scope else block
+    if isinstance(only, Block) and (block.scope or not only.said):
+        return block
+    return replace(only, when=only.when or block.when)
 
 
 def _written(fields: Fields, names: _Names) -> tuple[Slot | Block, ...]:

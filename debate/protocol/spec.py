@@ -186,6 +186,11 @@ class Slot:
         return self.step is not None and self.step.part == "say"
 
     @property
+    def criticises(self) -> bool:
+        """Whether somebody's draft is criticised in it."""
+        return self.step is not None and self.step.part == "critique"
+
+    @property
     def copies(self) -> bool:
         """Whether the seat moves as a copy of itself, whose conversation ends with the slot."""
         return self.aside or bool(self.recall)

@@ -23,7 +23,7 @@ from debate.learning.samples import gather, samples_of
 from debate.learning.stored import restate
 from debate.learning.tied import earned
 from debate.play import Arena, play
-from debate.protocol import drafting, knowledge
+from debate.protocol import drafting, kernel, knowledge
 from debate.protocol.kernel import Move, State, choices, finals, released, step, to_move, view
 from debate.protocol.leaks import find_leaks
 from debate.protocol.load import load_protocol, parse_protocol
@@ -202,11 +202,29 @@ def test_equal_drafts_are_one_choice_and_a_seat_without_budget_passes():
     assert [(turn.public, turn.stop_reason, turn.policy) for turn in last] == [("", "budget", "")] * 2
 
 
+def test_critics_have_no_budget_and_nothing_to_say_where_nothing_is_drafted():
+    spec = protocol(
+        "{roles: blue, phase: ask}",
+        "{roles: red, phase: talk, refine: {by: blue, words: 3}, repeat: 2}",
+        tail=TAIL + "budgets: {words: 4}\n",
+    )
+    words = {"ask": "a b c d", "talk draft": "e f g h", "talk critique": "i j k l m", "talk revision": "n o p q r"}
+    (episode,) = run(arena(spec), Ear(lambda state, seat, seed: Move(words[state.current.phase])))
+    turns = episode.transcript.turns
+    critiques = [turn.private for turn in turns if turn.phase == "talk critique"]
+    assert critiques == ["i j k l", "i j k l", "", ""], "cut by the slot's own limit; then there is no draft"
+    said = [(turn.public, turn.cut) for turn in turns if turn.phase == "talk"]
+    assert said == [("n o p q", 1), ("n o p q", 1), ("", 0), ("", 0)]
+
+
 def test_a_block_is_left_after_the_speech_and_never_before_it():
     spec = protocol(
         "{roles: blue, phase: first}",
         "{repeat: 3, until: {played: first}, slots: [{roles: A, phase: talk, best_of: {n: 2}}, {roles: B, phase: z}]}",
         "{roles: B, phase: reply, when: {not: {played: first}}, refine: {}}",
+        "{repeat: 1, slots: [{roles: B, phase: never, when: {not: {played: first}}, refine: {}}]}",
+        "{slots: [{roles: B, phase: never, when: {not: {played: first}}}]}",
+        "{when: {played: talk}, slots: [{roles: B, phase: never, when: {played: z}, best_of: {n: 2}}]}",
         "{roles: B, phase: last, when: {phase: talk, is: A2 talk draft}, refine: {}}",
     )
     (episode,) = run(arena(spec), Ear(chatter))
@@ -256,13 +274,17 @@ def test_the_leak_check_sees_drafts_that_are_remembered(monkeypatch):
     assert any("A is shown the move of A in slot 0, which it may not see" in line for line in find_leaks(spec))
 
 
-def test_the_leak_check_sees_words_that_somebody_else_drafted(monkeypatch):
-    from debate.protocol import kernel
+@pytest.mark.parametrize("whose", ["another seat's", "an unpicked"])
+def test_the_leak_check_sees_words_of_the_wrong_draft(monkeypatch, whose):
+    def wrong(protocol, events, seat):
+        return drafting.outcome(protocol, events, "B") if whose != "an unpicked" else first(protocol, events, seat)
 
-    spec = protocol("{roles: red, phase: talk, best_of: {n: 2}}")
-    wrong = lambda protocol, events, seat: drafting.outcome(protocol, events, "B")  # noqa: E731
+    def first(protocol, events, seat):
+        return drafting.candidates(protocol, events, seat)[0]
+
+    spec = protocol("{roles: red, phase: talk, best_of: {n: 3}}")
     monkeypatch.setattr(kernel, "outcome", wrong)
-    assert any("A says in slot 4 what it did not draft for it" in line for line in find_leaks(spec))
+    assert any("A says in slot 5 what was not drafted, or not picked, for it" in line for line in find_leaks(spec))
 
 
 def test_an_opponent_may_rank_where_the_protocol_says_so_and_still_forgets():
