@@ -91,7 +91,7 @@ def _slot(slot: Slot) -> str:
     what = {"speech": "speak", "question": "ask", "choice": "pick", "decision": "decide", "chance": "draws"}[slot.kind]
     of = ""
     if slot.step is not None:
-        what = _PARTS[slot.step.part].format(of=slot.step.of or "its own")
+        what = _PARTS[slot.step.part].format(of="its own" if slot.on_own else slot.step.of)
     elif isinstance(slot.choices, Drawn):
         of = f" of {'the parts of' if slot.choices.source == 'parts_of' else 'what was said in'} {slot.choices.phase}"
     elif slot.kind in ("choice", "chance"):

@@ -61,7 +61,7 @@ def _verb(slot: Slot) -> str:
     if slot.plan == "pick":
         return "plans"
     if slot.step is not None and slot.aside:
-        return _STEPS[slot.step.part].format(f"{slot.step.of}'s" if slot.step.of else "own")
+        return _STEPS[slot.step.part].format("own" if slot.on_own else f"{slot.step.of}'s")
     if slot.think:
         return "thinks"
     if isinstance(slot.choices, Drawn):

@@ -191,6 +191,11 @@ class Slot:
         return self.step is not None and self.step.part == "critique"
 
     @property
+    def on_own(self) -> bool:
+        """Whether it is its movers' own speech that a step is for."""
+        return self.step is not None and (not self.step.of or self.seats == (self.step.of,))
+
+    @property
     def copies(self) -> bool:
         """Whether the seat moves as a copy of itself, whose conversation ends with the slot."""
         return self.aside or bool(self.recall)

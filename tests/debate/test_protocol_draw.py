@@ -69,7 +69,7 @@ def test_the_steps_towards_a_speech_are_drawn_around_it(tmp_path, capsys):
         "          ┌ ×2",
         "  1         argument critique: criticises own draft      ●         ·        ·       unsaid; 100 words",
         "  2         argument revision: drafts again              ●         ·        ·       unsaid; 100 words",
-        "  3     argument pick: picks consultant's draft          ●         ·        ·       unsaid",
+        "  3     argument pick: picks own draft                   ●         ·        ·       unsaid",
     ]
     assert chart[9].endswith("●         ○        ○       as drafted; 100 words")
     picture = draw(load_protocol("consultancy", {"best_of": 4}), tmp_path / "consultancy.svg").read_text()
