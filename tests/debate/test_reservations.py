@@ -197,6 +197,21 @@ def test_workers_never_exceed_a_budget_together_and_everyone_gets_an_answer(acti
     assert not asking, "nobody waits when nothing is under way"
 
 
+@pytest.mark.parametrize("paid", [0.03, float("nan")])
+def test_dollars_are_looked_at_before_each_batch(paid):
+    """They are known when answers come: what is under way ends, then nobody is admitted; so with an unknown price."""
+    book = Reservations(Meter({"usd": 0.02}))
+    for worker in (1, 2):
+        book.admit(worker, worker, 1, 8)
+    assert book.decide() == {1: None, 2: None}
+    book.settle(1, 1, 8, Cost(1, 0, 1, paid))
+    book.admit(3, 1, 1, 8)
+    assert book.decide() == {}, "not before what is under way has ended"
+    assert book.lose(2) == (1, 8)
+    ((number, (name, limit, _)),) = book.decide().items()
+    assert (number, name, limit) == (3, "usd", 0.02)
+
+
 def test_calls_lost_with_a_worker_count_in_later_sessions(tmp_path):
     with Store(tmp_path / "s.sqlite") as store:
         store.log(LOST, {"000000": {"calls": 3, "tokens": 24}, "000001": {"calls": 1, "tokens": 8}})
