@@ -182,7 +182,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.resume:
         from debate.run.folder import finished
 
-        summary = finished(out, recipe.text, recipe.seed)
+        summary = finished(out, recipe.text, recipe.seed, recipe.protocols)
         if summary is not None:
             return _show(summary, out)
     from debate.progress import progress
@@ -207,14 +207,13 @@ def _show(summary: dict[str, Any], out: Path) -> int:
 
 def _run_of(arguments: argparse.Namespace) -> tuple[Recipe, Path]:
     """The recipe and folder of an existing run, named by its recipe or by its folder."""
-    from debate.reader import parse_yaml
-    from debate.recipe import parse_recipe, read_recipe
+    from debate.recipe import read_recipe
     from debate.run.folder import RunFolder
+    from debate.run_questions import Origin
 
     if arguments.target.is_dir():
         folder = RunFolder.open(arguments.target)
-        recipe = parse_recipe(parse_yaml(folder.manifest["recipe"], str(folder.path / "manifest.json")), Path())
-        return recipe, folder.path
+        return Origin.of(folder).recipe(), folder.path
     recipe = read_recipe(arguments.target, arguments.set, arguments.seed)
     out = _out(arguments, recipe)
     RunFolder.open(out)  # a stage can only be redone where there is a run

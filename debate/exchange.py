@@ -323,11 +323,12 @@ def _checked_question(row: Mapping[str, Any], where: str) -> tuple[str, Question
 
 def _make_run(path: Path, out: Path, header: Mapping[str, Any] | None) -> RunFolder:
     manifest = header or {"recipe": "name: imported\n", "seed": 0}
-    models, data = manifest.get("models"), manifest.get("data")
+    models, data, kept = manifest.get("models"), manifest.get("data"), manifest.get("protocols")
     return RunFolder.create(
         out,
         manifest["recipe"],
         manifest["seed"],
         models=models if isinstance(models, dict) else None,
         data=data if isinstance(data, dict) else None,
+        protocols=kept if isinstance(kept, dict) else None,
     )

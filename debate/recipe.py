@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import yaml
 
 from debate.errors import UserError
 from debate.play import Arena
-from debate.protocol.load import load_protocol
+from debate.protocol.load import Protocols
 from debate.reader import Document, Fields, override, read_yaml
 from debate.recipes.agents import read_agent
 from debate.recipes.engines import judge_engine
@@ -68,19 +68,28 @@ def read_recipe(path: Path, settings: Sequence[str] = (), seed: int | None = Non
     return parse_recipe(override(read_yaml(path), chosen), path.parent)
 
 
-def parse_recipe(document: Document, folder: Path) -> Recipe:
+def parse_recipe(document: Document, folder: Path, kept: Mapping[str, str] | None = None) -> Recipe:
     """A recipe from a YAML document; files it names are relative to `folder`.
 
     A tournament's recipe (`debate.tournaments.spec`) is completed first.
+
+    Args:
+        document: the recipe.
+        folder: where it stands.
+        kept: name → text of protocols, instead of the files of that name: what a run has kept.
+
+    Raises:
+        UserError: with file, line, field, what was wrong and what was expected.
     """
     given = document
+    protocols = Protocols(folder, kept or {})
     if stands_alone(given):
-        document = as_recipe(given, folder)
+        document = as_recipe(given, protocols)
     top = Fields(document)
     agents = tuple(read_agent(name, fields, folder) for name, fields in top.children("agents"))
     if not agents:
         raise top.error("agents", "expected at least one agent")
-    arenas = tuple(_arena(name, fields, agents, folder) for name, fields in top.children("arenas"))
+    arenas = tuple(_arena(name, fields, agents, protocols) for name, fields in top.children("arenas"))
     if not arenas:
         raise top.error("arenas", "expected at least one arena")
     _check_weights(document, agents, arenas)
@@ -95,10 +104,11 @@ def parse_recipe(document: Document, folder: Path) -> Recipe:
         league=read_league(top, tuple(arena.name for arena in arenas)),
         tournament=_tournament(top),
         evaluation=_evaluation(top),
-        exact=_exact(top, arenas[0], folder),
+        exact=_exact(top, arenas[0], protocols),
         trust=top.take("trust", str, "blessed", ("blessed", "simulated", "unblessed")),
         same_family=top.take("same_family", str, ""),
         logging=top.strings("logging", [], ("jsonl", "tensorboard", "wandb")),
+        protocols=_texts(document, protocols),
     )
     top.take("summary", str, "")
     top.done()
@@ -160,10 +170,18 @@ def _audit(judge: Fields) -> AuditSpec | None:
     return spec
 
 
-def _arena(name: str, fields: Fields, agents: tuple[AgentSpec, ...], folder: Path) -> ArenaSpec:
-    parameters = fields.take("parameters", dict, {})
+def _texts(document: Document, protocols: Protocols) -> dict[str, str]:
+    """Name → text of the protocols that have files of their own."""
+    named = [arena["protocol"] for arena in document.data["arenas"].values()]
+    named += [document.data["exact"]["protocol"]] if "protocol" in (document.data.get("exact") or {}) else []
+    texts = {name: protocols.text(name) for name in named}
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def _arena(name: str, fields: Fields, agents: tuple[AgentSpec, ...], protocols: Protocols) -> ArenaSpec:
+    folder, parameters = protocols.folder, fields.take("parameters", dict, {})
     try:
-        protocol = load_protocol(fields.take("protocol", str), parameters, folder)
+        protocol = protocols.load(fields.take("protocol", str), parameters)
     except UserError as error:
         raise fields.error("protocol", str(error)) from None
     known = [agent.name for agent in agents]
@@ -300,12 +318,13 @@ def _evaluation(top: Fields) -> int:
     return count
 
 
-def _exact(top: Fields, arena: ArenaSpec, folder: Path) -> ExactSpec | None:
+def _exact(top: Fields, arena: ArenaSpec, protocols: Protocols) -> ExactSpec | None:
     fields = top.child("exact", optional=True)
     if fields is None:
         return None
     parameters = {**arena.protocol.parameters, **fields.take("parameters", dict, {})}
-    protocol = load_protocol(fields.take("protocol", str, arena.protocol.name), parameters, folder)
+    same = top.data["arenas"][arena.name]["protocol"]
+    protocol = protocols.load(fields.take("protocol", str, same), parameters)
     if not protocol.finite:
         raise fields.error(
             "", f"protocol {protocol.name} does not declare finite: true, so it cannot be solved exactly"
@@ -315,7 +334,7 @@ def _exact(top: Fields, arena: ArenaSpec, folder: Path) -> ExactSpec | None:
             "protocol", f"expected the seats of arena {arena.name!r} ({', '.join(arena.protocol.seats)})"
         )
     criterion = fields.take("criterion", str, protocol.criteria[0], protocol.criteria)
-    spec = ExactSpec(protocol, _placed(fields.take("data", dict), folder), criterion)
+    spec = ExactSpec(protocol, _placed(fields.take("data", dict), protocols.folder), criterion)
     fields.done()
     return spec
 

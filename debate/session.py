@@ -365,7 +365,9 @@ def open_session(
     with (
         _on_ray(scale, recipe, everything, told) as ray,  # an address that nobody answers at leaves no folder behind
         (
-            folder := RunFolder.create(out, recipe.text, recipe.seed, resume, argv, model_hashes(recipe), data)
+            folder := RunFolder.create(
+                out, recipe.text, recipe.seed, resume, argv, model_hashes(recipe), data, recipe.protocols, recipe.folder
+            )
         ).store() as store,
         closing(Cast(recipe, _cache(store), ray and ray.make_engine)) as cast,
     ):

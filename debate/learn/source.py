@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from debate.errors import UserError, did_you_mean
 from debate.learning.stored import rejudge, stored_episodes
-from debate.reader import parse_yaml
-from debate.recipe import AgentSpec, ArenaSpec, JudgeSpec, Recipe, build_arena, parse_recipe
+from debate.recipe import AgentSpec, ArenaSpec, JudgeSpec, Recipe, build_arena
 from debate.run.folder import RunFolder
+from debate.run_questions import Origin
 from debate.starts import NANO
 from debate.transcript import Episode, Policy
 
@@ -86,7 +86,7 @@ def open_source(run: Path, arena: str = "", prefix: str = "train/", judge: str =
         UserError: no run, arena or debates there.
     """
     folder = RunFolder.open(run)
-    recipe = parse_recipe(parse_yaml(folder.manifest["recipe"], str(folder.path / "manifest.json")), Path())
+    recipe = Origin.of(folder).recipe()
     names = [spec.name for spec in recipe.arenas]
     if arena and arena not in names:
         raise UserError(f"no arena {arena!r}{did_you_mean(arena, names)}; the run has {', '.join(names)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,12 @@ from debate.protocol.spec import (
     Role,
 )
 from debate.protocol.wrappers import phases_of
-from debate.reader import Document, Fields, read_yaml
+from debate.reader import Document, Fields, parse_yaml, read_yaml
 from judges.criteria import VERIFIERS
 from judges.rules import RULES, make_rule
 
 CATALOGUE = Path(__file__).parent.parent / "catalogue"
+ENDINGS = (".yaml", ".yml")  # of files; other names are those of shipped protocols
 
 
 def shipped() -> list[str]:
@@ -44,7 +45,7 @@ def find_protocol(name: str, beside: Path | None = None) -> Path:
     Raises:
         UserError: no such protocol.
     """
-    if name.endswith((".yaml", ".yml")):
+    if name.endswith(ENDINGS):
         path = Path(name) if beside is None else beside / name
         if not path.is_file():
             raise UserError(f"protocol file {path} does not exist")
@@ -56,6 +57,35 @@ def find_protocol(name: str, beside: Path | None = None) -> Path:
             f"shipped: {', '.join(shipped())}; a file's name ends in .yaml"
         )
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class Protocols:
+    """Where the protocols that a recipe names come from: files beside it, or, in a run's folder, what the run kept.
+
+    Attributes:
+        folder: of the recipe.
+        kept: name in the recipe → text, instead of the file.
+    """
+
+    folder: Path = Path()
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+    def load(self, name: str, parameters: Mapping[str, Any]) -> DebateProtocol:
+        """A protocol that the recipe names.
+
+        Raises:
+            UserError: as in `load_protocol`.
+        """
+        if name in self.kept:
+            return parse_protocol(parse_yaml(self.kept[name], name), parameters)
+        return load_protocol(name, parameters, self.folder)
+
+    def text(self, name: str) -> str | None:
+        """The text of a protocol that has a file of its own; None of one that is shipped."""
+        if name in self.kept or not name.endswith(ENDINGS):
+            return self.kept.get(name)
+        return find_protocol(name, self.folder).read_text(encoding="utf-8")
 
 
 def load_protocol(name: str, parameters: Mapping[str, Any] | None = None, beside: Path | None = None) -> DebateProtocol:

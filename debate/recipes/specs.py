@@ -136,7 +136,7 @@ class ExactSpec:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A whole run. `text` is the recipe as it takes effect, overrides included."""
+    """A whole run. `text` is the recipe as it takes effect, overrides included; `protocols` its own files, as text."""
 
     name: str
     text: str
@@ -152,6 +152,7 @@ class Recipe:
     trust: str
     same_family: str
     logging: tuple[str, ...]
+    protocols: Mapping[str, str] = field(default_factory=dict)
 
     def agent(self, name: str) -> AgentSpec:
         """The agent of that name."""

@@ -23,6 +23,7 @@ from debate.run.codec import dumps
 from debate.run.files import write_atomic
 from debate.run.manifest import (
     VERSION,
+    as_kept,
     describe_session,
     differing_keys,
     make_manifest,
@@ -80,6 +81,8 @@ class RunFolder:
         argv: Sequence[str] | None = None,
         models: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
+        protocols: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> RunFolder:
         """A folder for a run: a new one, or with `resume` the one this recipe and seed began.
 
@@ -91,13 +94,16 @@ class RunFolder:
             argv: the command line, for the manifest.
             models: name → hash or revision of each model.
             data: path → hash of each data file.
+            protocols: name in the recipe → text of each protocol that is not a shipped one; kept in the manifest.
+            folder: where the recipe stands.
 
         Raises:
-            UserError: a run is there and `resume` was not given; it belongs to another recipe, seed, model or data
-                (the message says which values differ); or the folder holds something else, or cannot be written.
+            UserError: a run is there and `resume` was not given; it belongs to another recipe, seed, protocol, model
+                or data (the message says which values differ); or the folder holds something else, or cannot be
+                written.
         """
         path = Path(path)
-        manifest = make_manifest(recipe, seed, argv, models, data)
+        manifest = make_manifest(recipe, seed, argv, models, data, protocols, folder)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if (path / "manifest.json").exists():
@@ -202,7 +208,9 @@ class RunFolder:
         return _read_object(self.path / "summary.json")
 
 
-def finished(path: str | Path, recipe: str, seed: int) -> dict[str, Any] | None:
+def finished(
+    path: str | Path, recipe: str, seed: int, protocols: Mapping[str, str] | None = None
+) -> dict[str, Any] | None:
     """The summary of a run that this recipe and seed have brought to its end in a folder, report included.
 
     None where there is no run yet, one that is not at its end, or another run (`RunFolder.create` says what differs).
@@ -213,7 +221,9 @@ def finished(path: str | Path, recipe: str, seed: int) -> dict[str, Any] | None:
     if not (Path(path) / "manifest.json").is_file():
         return None
     folder = RunFolder.open(path)
-    if folder.manifest["recipe_hash"] != recipe_hash(without_secrets(recipe), seed) or not folder.report_path.is_file():
+    same = folder.manifest["recipe_hash"] == recipe_hash(without_secrets(recipe), seed)
+    same = same and folder.manifest.get("protocols", {}) == as_kept(protocols or {})
+    if not same or not folder.report_path.is_file():
         return None
     return folder.read_summary()
 
@@ -256,6 +266,12 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         lines = [f"recipe, {line}" for line in differing_keys(old["recipe"], new["recipe"])]
         if old["seed"] != new["seed"]:
             lines.append(f"seed: {old['seed']} there, {new['seed']} now")
+    before, now = old.get("protocols", {}), new["protocols"]
+    lines += [
+        f"protocol {name}: the file's text is another one now"
+        for name in sorted(before.keys() & now.keys())
+        if before[name] != now[name]
+    ]
     for kind in ("models", "data"):
         for name in sorted(old[kind].keys() & new[kind].keys()):
             if old[kind][name] != new[kind][name]:

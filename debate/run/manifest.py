@@ -130,6 +130,8 @@ def make_manifest(
     argv: Sequence[str] | None = None,
     models: Mapping[str, str] | None = None,
     data: Mapping[str, str] | None = None,
+    protocols: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """How a run is made, as a JSON object.
 
@@ -139,10 +141,12 @@ def make_manifest(
         argv: the command line; `sys.argv` where None.
         models: name → hash of each model's weights or its revision.
         data: path → hash of each data file.
+        protocols: name in the recipe → text of each protocol that is not a shipped one.
+        folder: where the recipe stands, to which the paths in it are relative.
 
     Returns:
-        `{version, recipe, recipe_hash, seed, models, data, sessions}`; each session is one start of the run: command,
-        start time, versions, git commit, threads, platform.
+        `{version, recipe, recipe_hash, seed, folder, protocols, models, data, sessions}`; each session is one start of
+        the run: command, start time, versions, git commit, threads, platform.
 
     Raises:
         UserError: the recipe is not YAML.
@@ -153,10 +157,17 @@ def make_manifest(
         "recipe": recipe,
         "recipe_hash": recipe_hash(recipe, seed),
         "seed": seed,
+        "folder": "" if folder is None else os.path.abspath(folder),
+        "protocols": as_kept(protocols or {}),
         "models": dict(models or {}),
         "data": dict(data or {}),
         "sessions": [describe_session(argv)],
     }
+
+
+def as_kept(protocols: Mapping[str, str]) -> dict[str, str]:
+    """Texts of protocols as a manifest keeps them."""
+    return {name: without_secrets(text) for name, text in protocols.items()}
 
 
 def describe_session(argv: Sequence[str] | None = None) -> dict[str, Any]:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from debate.errors import UserError
-from debate.reader import Document, override, read_yaml
+from debate.reader import override, read_yaml
+from debate.run.folder import RunFolder
+from debate.run_questions import Origin
 from debate.scale.cluster import ScaleSpec, scale_of
 from debate.tournaments.spec import budget_flags, stands_alone
 
@@ -22,36 +24,30 @@ def tournament(arguments: argparse.Namespace) -> int | None:
     """
     target: Path = arguments.target
     if target.is_dir():
-        from debate.tournaments.command import reopen
-
-        if arguments.set or arguments.seed is not None:
-            document = reopen(target)
-            if stands_alone(document):
-                raise UserError(
-                    "--set and --seed make another tournament: give them with the recipe, not with its folder"
-                )
-            return None
-        document, folder, out, resume = reopen(target), Path(), target, True
+        origin, out, resume = Origin.of(RunFolder.open(target)), target, True
+        if stands_alone(origin.document) and (arguments.set or arguments.seed is not None):
+            raise UserError("--set and --seed make another tournament: give them with the recipe, not with its folder")
     else:
         settings = [*arguments.set, *([] if arguments.seed is None else [f"seed={arguments.seed}"])]
-        document = override(read_yaml(target), settings)
-        folder, resume = target.parent, bool(getattr(arguments, "resume", False))
-        out = arguments.out or Path("runs/out") / str(document.data.get("name", target.stem))
-    if not stands_alone(document):
+        origin = Origin(override(read_yaml(target), settings), target.parent, {})
+        resume = bool(getattr(arguments, "resume", False))
+        out = arguments.out or Path("runs/out") / str(origin.document.data.get("name", target.stem))
+    if not stands_alone(origin.document):
         if getattr(arguments, "budget", []):
             raise UserError("--budget: only a tournament of its own (tournament.format) has budgets")
         return None
     scale = scale_of(getattr(arguments, "ray", ""), getattr(arguments, "ray_workers", 0))
-    return _run(document, folder, out, resume, getattr(arguments, "budget", []), scale)
+    return _run(origin, out, resume, getattr(arguments, "budget", []), scale)
 
 
-def _run(document: Document, folder: Path, out: Path, resume: bool, flags: list[str], scale: ScaleSpec | None) -> int:
+def _run(origin: Origin, out: Path, resume: bool, flags: list[str], scale: ScaleSpec | None) -> int:
     from debate.progress import progress
     from debate.tournaments.command import run_tournament
     from debate.tournaments.show import lines
 
     with progress() as shown:
-        outcome = run_tournament(document, folder, out, resume, budget_flags(flags), shown, scale=scale)
+        given = origin.document, origin.folder, out, resume, budget_flags(flags), shown
+        outcome = run_tournament(*given, scale=scale, kept=origin.protocols)
     for line in lines(outcome.summary["tournament"]):
         print(line)
     print(f"report: {out / 'report.html'}")

@@ -72,6 +72,7 @@ def run_tournament(
     progress: Progress | None = None,
     argv: Sequence[str] | None = None,
     scale: ScaleSpec | None = None,
+    kept: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Plays a tournament, or plays on, and writes standings, game, summary and report.
 
@@ -84,6 +85,7 @@ def run_tournament(
         progress: where to report to.
         argv: the command line, for the manifest.
         scale: play and judge on Ray; the results are the same.
+        kept: name → text of protocols, where the recipe is that of a run that kept them.
 
     Raises:
         UserError: something about the recipe, its data, its models or the folder is wrong.
@@ -93,7 +95,7 @@ def run_tournament(
     from debate.provenance import model_hashes
 
     # 1. What is to be played.
-    recipe = parse_recipe(document, folder)
+    recipe = parse_recipe(document, folder, kept)
     plan, own_budgets = read_plan(document, recipe)
     questions = arena_questions(out, recipe.main, recipe)
     wanted = plan.questions * (plan.rounds if plan.format == "swiss" else 1)
@@ -111,7 +113,17 @@ def run_tournament(
     with (
         _on_ray(scale, recipe, everything, progress) as ray,  # an address that nobody answers at leaves no folder
         (
-            run := RunFolder.create(out, identity(recipe.text), recipe.seed, resume, argv, model_hashes(recipe), hashes)
+            run := RunFolder.create(
+                out,
+                identity(recipe.text),
+                recipe.seed,
+                resume,
+                argv,
+                model_hashes(recipe),
+                hashes,
+                recipe.protocols,
+                recipe.folder,
+            )
         ).store() as store,
         # 2. Who plays it, within which budgets.
         closing(_seat(recipe, store, meter := _meter(store, own_budgets, budgets or {}), ray)) as cast,
@@ -161,18 +173,6 @@ def run_tournament(
 
     write_report(run)
     return Outcome(summary, stopped)
-
-
-def reopen(out: Path) -> Document:
-    """The recipe of a tournament's folder.
-
-    Raises:
-        UserError: no run is there.
-    """
-    from debate.reader import parse_yaml
-
-    run = RunFolder.open(out)
-    return parse_yaml(run.manifest["recipe"], str(run.path / "manifest.json"))
 
 
 def make_field(

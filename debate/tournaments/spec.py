@@ -16,13 +16,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from debate.errors import UserError
 from debate.reader import Document, Fields
 
 if TYPE_CHECKING:
+    from debate.protocol.load import Protocols
     from debate.protocol.spec import DebateProtocol
     from debate.recipe import ArenaSpec, Recipe
 
@@ -76,7 +76,7 @@ def stands_alone(document: Document) -> bool:
     return isinstance(tournament, dict) and "format" in tournament
 
 
-def as_recipe(document: Document, folder: Path) -> Document:
+def as_recipe(document: Document, protocols: Protocols) -> Document:
     """The document with what a recipe needs besides: seats, no training, a weight for agents that could learn.
 
     What it cannot make sense of is left as it is: whoever reads the recipe says what is wrong with it.
@@ -94,8 +94,8 @@ def as_recipe(document: Document, folder: Path) -> Document:
         lent = {k: main[k] for k in ("judge", "data") if k in main} if isinstance(main, dict) else {}
         arenas = {name: {**lent, **value} if isinstance(value, dict) else value for name, value in arenas.items()}
     if isinstance(agents, dict) and isinstance(arenas, dict):
-        data["arenas"] = {name: _arena(value, list(agents), folder) for name, value in arenas.items()}
-        criteria = [c for arena in data["arenas"].values() for c in _criteria(arena, folder)]
+        data["arenas"] = {name: _arena(value, list(agents), protocols) for name, value in arenas.items()}
+        criteria = [c for arena in data["arenas"].values() for c in _criteria(arena, protocols)]
         data["agents"] = {name: _agent(value, criteria) for name, value in agents.items()}
     data["training"] = {"updates": 0, "groups": 1, "group_size": 1, "baseline": "ema"}
     data["tournament"] = {k: v for k, v in document.data["tournament"].items() if k not in OWN}
@@ -117,8 +117,8 @@ def _check_arenas(document: Document, arenas: Mapping[str, Any]) -> None:
         )
 
 
-def _arena(value: Any, agents: Sequence[str], folder: Path) -> Any:
-    protocol = _protocol(value, folder)
+def _arena(value: Any, agents: Sequence[str], protocols: Protocols) -> Any:
+    protocol = _protocol(value, protocols)
     if protocol is None or not agents:
         return value
     filled = dict(value)
@@ -138,18 +138,16 @@ def _agent(value: Any, criteria: Sequence[str]) -> Any:
     return {**value, "weights": {criteria[0]: 1.0}}
 
 
-def _criteria(arena: Any, folder: Path) -> tuple[str, ...]:
-    protocol = _protocol(arena, folder)
+def _criteria(arena: Any, protocols: Protocols) -> tuple[str, ...]:
+    protocol = _protocol(arena, protocols)
     return () if protocol is None else protocol.criteria
 
 
-def _protocol(value: Any, folder: Path) -> DebateProtocol | None:
-    from debate.protocol.load import load_protocol
-
+def _protocol(value: Any, protocols: Protocols) -> DebateProtocol | None:
     if not isinstance(value, dict) or not isinstance(value.get("protocol"), str):
         return None
     try:
-        return load_protocol(value["protocol"], value.get("parameters") or {}, folder)
+        return protocols.load(value["protocol"], value.get("parameters") or {})
     except UserError:
         return None
 
