@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 CHATML = (
@@ -54,3 +55,11 @@ def tiny_model(vocabulary: int, seed: int = 0, context: int = 512) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LlamaForCausalLM(config).eval().requires_grad_(False)
+
+
+def save_tiny(folder: Path, context: int = 2048) -> Path:
+    """Writes the model and its tokenizer into a folder, as a user's own model lies there; returns the folder."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.save_pretrained(folder)
+    tiny_model(len(tokenizer), context=context).save_pretrained(folder)
+    return folder

@@ -14,7 +14,7 @@ from debate.engines.adapters import CONFIG, FILE, AdapterSpec, load_adapter, sav
 from debate.engines.hf import completer_over, hf_completer, load_base
 from debate.engines.local import LocalCompleter
 from debate.engines.shapes import Shapes
-from debate.engines.tiny import tiny_model, tiny_tokenizer
+from debate.engines.tiny import save_tiny, tiny_model, tiny_tokenizer
 from debate.errors import UserError
 from judges.types import Message, Request, Sampling
 
@@ -159,9 +159,7 @@ def test_missing_and_damaged_adapters(tmp_path: Path, engine: LocalCompleter) ->
 
 
 def test_a_folder_is_a_model(tmp_path: Path) -> None:
-    tokenizer = tiny_tokenizer()
-    tiny_model(len(tokenizer)).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    save_tiny(tmp_path, 512)
     engine = hf_completer(str(tmp_path), rows=4, bucket=16, fixed=True, adapter=SPEC)
     assert asyncio.run(engine([ASK])) == asyncio.run(new_engine()([ASK]))
     with pytest.raises(UserError, match="dtype"):

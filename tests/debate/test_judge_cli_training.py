@@ -44,14 +44,11 @@ def folder(tmp_path_factory):
     """A folder with a tiny model and 36 cases, labelled by a simulated panel with what the model itself says."""
     import torch
 
-    from debate.engines.tiny import tiny_model, tiny_tokenizer
+    from debate.engines.tiny import save_tiny
 
     torch.set_num_threads(1)
     place = tmp_path_factory.mktemp("trust")
-    tokenizer = tiny_tokenizer()
-    tiny_model(len(tokenizer), context=4096).save_pretrained(place / "tiny")
-    tokenizer.save_pretrained(place / "tiny")
-    judge = named_judge(str(place / "tiny"), (), JudgeSettings())
+    judge = named_judge(str(save_tiny(place / "tiny", 4096)), (), JudgeSettings())
     cases = [Case(f"{k}?", ("x" * (k % 7 + 1), "y" * (k % 5 + 9))) for k in range(80)]
     said = {0: [], 1: []}
     for case, verdict in zip(cases, asyncio.run(ask_many(judge, cases)), strict=True):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from debate.cli import main
-from debate.engines.tiny import tiny_model, tiny_tokenizer
+from debate.engines.tiny import save_tiny
 from debate.recipe import read_recipe
 from debate.run.folder import RunFolder
 from debate.train import train
@@ -59,9 +59,7 @@ training: {{updates: 1, groups: 2, group_size: 3, baseline: group}}
 def tiny(tmp_path_factory):
     """A run of two tiny LoRA agents that are paid for brevity."""
     folder = tmp_path_factory.mktemp("learn_hf")
-    tokenizer = tiny_tokenizer()
-    tokenizer.save_pretrained(folder / "model")
-    tiny_model(len(tokenizer), context=2048).save_pretrained(folder / "model")
+    save_tiny(folder / "model")
     rows = [
         {"id": f"q{i}", "question": f"Is {i} even?", "options": ["yes", "no"], "label": i % 2, "material": "abc"}
         for i in range(40)

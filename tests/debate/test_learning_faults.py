@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from debate.cast import Cast
-from debate.engines.tiny import tiny_model, tiny_tokenizer
+from debate.engines.tiny import save_tiny
 from debate.errors import UserError
 from debate.learning import joint_learner, learner
 from debate.learning.adapter_learner import AdapterLearner
@@ -41,9 +41,7 @@ training: {updates: 2, groups: 2, group_size: 3, baseline: group}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("faults")
-    tokenizer = tiny_tokenizer()
-    tokenizer.save_pretrained(place / "model")
-    tiny_model(len(tokenizer), context=2048).save_pretrained(place / "model")
+    save_tiny(place / "model")
     rows = [{"id": f"q{i}", "question": f"Is {i} even?", "options": ["yes", "no"], "label": i % 2} for i in range(40)]
     (place / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return place

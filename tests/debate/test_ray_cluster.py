@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from debate.cast import Cast
 from debate.data import load_questions
 from debate.engines.openai.fault_server import FaultServer, chat_answer
-from debate.engines.tiny import tiny_model, tiny_tokenizer
+from debate.engines.tiny import save_tiny
 from debate.errors import UserError
 from debate.judging import build_judges
 from debate.learning.batch import TokenBatch
@@ -286,9 +286,7 @@ evaluation: {{questions: 1}}
 
 def tiny_hf(folder, fixed, learner):
     """A recipe of transformers agents on a tiny model, which is made here, as are its questions."""
-    tokenizer = tiny_tokenizer()
-    tokenizer.save_pretrained(folder / "model")
-    tiny_model(len(tokenizer), context=2048).save_pretrained(folder / "model")
+    save_tiny(folder / "model")
     rows = [
         {"id": f"q{i}", "question": f"Is {i} even?", "options": ["yes", "no"], "label": i % 2, "material": "abc"}
         for i in range(40)

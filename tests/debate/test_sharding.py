@@ -17,7 +17,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from debate.engines.adapters import AdapterPolicies, AdapterSpec
-from debate.engines.tiny import tiny_model, tiny_tokenizer
+from debate.engines.tiny import save_tiny
 from debate.errors import Failed, UserError
 from debate.learning.adapter_learner import AdapterLearner
 from debate.learning.batch import TokenBatch
@@ -548,9 +548,7 @@ def test_the_adapter_to_start_from_needs_no_weights_of_the_base(model):
 def folder(tmp_path_factory):
     """A folder with a tiny model with tied embeddings, its tokenizer, and questions."""
     path = tmp_path_factory.mktemp("train")
-    tokenizer = tiny_tokenizer()
-    tokenizer.save_pretrained(path / "model")
-    tiny_model(len(tokenizer), context=2048).save_pretrained(path / "model")
+    save_tiny(path / "model")
     rows = [
         {"id": f"q{i}", "question": f"Is {i} even?", "options": ["yes", "no"], "label": i % 2, "material": "abc"}
         for i in range(40)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from debate.engines.tiny import tiny_model, tiny_tokenizer
+from debate.engines.tiny import save_tiny
 from debate.reader import parse_yaml
 from debate.recipe import parse_recipe
 from debate.run.folder import RunFolder
@@ -43,9 +43,7 @@ def folder(tmp_path_factory):
 
 def made(path, context):
     """A folder with a tiny model and questions."""
-    tokenizer = tiny_tokenizer()
-    tokenizer.save_pretrained(path / "model")
-    tiny_model(len(tokenizer), context=context).save_pretrained(path / "model")
+    save_tiny(path / "model", context)
     rows = [
         {"id": f"q{i}", "question": f"Is {i} even?", "options": ["yes", "no"], "label": i % 2, "material": "abc"}
         for i in range(40)

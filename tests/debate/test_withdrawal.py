@@ -49,14 +49,11 @@ TOURNAMENT = "tournament: {questions: 2, resamples: 10}\n"
 def model(tmp_path_factory):
     import torch
 
-    from debate.engines.tiny import tiny_model, tiny_tokenizer
+    from debate.engines.tiny import save_tiny
 
     torch.set_num_threads(1)
     place = tmp_path_factory.mktemp("withdrawn") / "tiny"
-    tokenizer = tiny_tokenizer()
-    tiny_model(len(tokenizer), context=4096).save_pretrained(place)
-    tokenizer.save_pretrained(place)
-    return place
+    return save_tiny(place, 4096)
 
 
 def certify(model: Path, path: Path, **changes: object) -> Certificate:
