@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +26,12 @@ from debate.recipes.engines import check_engines, untrained
 from debate.run.folder import RunFolder
 from debate.run.store import Store
 from debate.run.waves import waves
+from debate.scale.cluster import ScaleSpec, placed
 from debate.transcript import Episode, Match
 from debate.withdrawal import Withdrawal, mark, marks
 from judges.charter.revocation import frozen_weights
 
 if TYPE_CHECKING:
-    from debate.scale.cluster import ScaleSpec
     from debate.scale.run import RayRun
 
 CRITIC = "critic/"
@@ -363,13 +363,13 @@ def open_session(
     everything = {name: [*train, *test] for name, (train, test) in questions.items()}
     told = progress or Silent()
     with (
-        _on_ray(scale, recipe, everything, told) as ray,  # an address that nobody answers at leaves no folder behind
+        placed(scale, recipe, everything, told) as ray,  # an address that nobody answers at leaves no folder behind
         (
             folder := RunFolder.create(
                 out, recipe.text, recipe.seed, resume, argv, model_hashes(recipe), data, recipe.protocols, recipe.folder
             )
         ).store() as store,
-        closing(Cast(recipe, _cache(store), ray and ray.make_engine)) as cast,
+        closing(Cast(recipe, _cache(store), ray.make_engine if ray else None)) as cast,
     ):
         arenas = {
             spec.name: build_arena(spec, everything[spec.name], build_judges(spec, recipe, cast))
@@ -400,17 +400,6 @@ def open_session(
         finally:
             for sink in session.sinks:
                 sink.close()
-
-
-def _on_ray(
-    scale: ScaleSpec | RayRun | None, recipe: Recipe, questions: Mapping[str, Sequence[Any]], progress: Progress
-) -> Any:
-    """The run's workers and learners on Ray; None where it does without."""
-    if scale is None:
-        return nullcontext()
-    from debate.scale.run import on_ray
-
-    return on_ray(scale, recipe, questions, progress)
 
 
 def _cache(store: Store) -> Any:

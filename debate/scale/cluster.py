@@ -6,13 +6,17 @@ import math
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from debate.errors import Failed, UserError
 from debate.recipe import Recipe
+
+if TYPE_CHECKING:
+    from debate.progress import Progress
+    from debate.scale.run import RayRun
 
 REACH_SECONDS = 5.0
 
@@ -41,6 +45,21 @@ def scale_of(address: str, workers: int) -> ScaleSpec | None:
     if workers < 0 or (workers and not address):
         raise UserError(f"--ray-workers: expected a number above 0 together with --ray, got {workers}")
     return ScaleSpec(address, workers) if address else None
+
+
+def placed(
+    scale: ScaleSpec | RayRun | None,
+    recipe: Recipe,
+    questions: Mapping[str, Sequence[Any]],
+    progress: Progress,
+    learns: bool = True,
+) -> AbstractContextManager[RayRun | None]:
+    """Where a run works: its workers and learners on Ray (`debate.scale.run.on_ray`); None for this process."""
+    if scale is None:
+        return nullcontext()
+    from debate.scale.run import on_ray
+
+    return on_ray(scale, recipe, questions, progress, learns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from debate.recipe import ArenaSpec, Recipe, build_arena, parse_recipe
 from debate.run.folder import RunFolder
 from debate.run.store import Store
 from debate.run_questions import arena_questions, own_copy
+from debate.scale.cluster import ScaleSpec, placed
 from debate.tournaments.baselines import Asker, ask_here
 from debate.tournaments.budget import BudgetSpent, Meter, metered
 from debate.tournaments.matched import Matched, match_baselines
@@ -31,7 +32,6 @@ from judges.types import Judge
 
 if TYPE_CHECKING:
     from debate.cast import Cast
-    from debate.scale.cluster import ScaleSpec
     from debate.scale.run import RayRun
 
 
@@ -111,7 +111,8 @@ def run_tournament(
     progress = progress or Silent()
     everything = {recipe.main.name: questions, **{spec.name: list(field.questions) for spec, field in others}}
     with (
-        _on_ray(scale, recipe, everything, progress) as ray,  # an address that nobody answers at leaves no folder
+        # An address that nobody answers at leaves no folder behind.
+        placed(scale, recipe, everything, progress, learns=False) as ray,
         (
             run := RunFolder.create(
                 out,
@@ -200,17 +201,6 @@ def _meter(store: Store, recipe: Mapping[str, float], given: Mapping[str, float]
     if not kept or limits != kept[-1]:
         store.log("budgets", {f"{len(kept):06d}": limits})
     return spent_before(store, limits, time.monotonic)
-
-
-def _on_ray(
-    scale: ScaleSpec | None, recipe: Recipe, questions: Mapping[str, Sequence[Question]], progress: Progress
-) -> AbstractContextManager[RayRun | None]:
-    """The tournament's workers on Ray; None where it does without."""
-    if scale is None:
-        return nullcontext()
-    from debate.scale.run import on_ray
-
-    return on_ray(scale, recipe, questions, progress, learns=False)
 
 
 def _seat(recipe: Recipe, store: Store, meter: Meter, ray: RayRun | None) -> Cast:
